@@ -1,0 +1,97 @@
+"""The errors a person can meet, and the exit code each ends in.
+
+    AlignError              1   our fault: shown with its traceback
+    ├── UserError           2   the person can fix it: shown as one paragraph, never a traceback
+    │   ├── RecipeError         the recipe does not say something runnable (carries every problem found)
+    │   ├── DataError           rows, files or sources are not what the recipe promises
+    │   ├── ModelError          a model folder, tokenizer or template cannot do what a stage needs
+    │   ├── ArtifactError       a sealed artifact is missing, corrupt or of the wrong kind
+    │   ├── BusyError           another runner holds the step
+    │   ├── ResourceError       disk or memory does not suffice
+    │   └── TrainingError       training left the road (loss not finite, step-0 margin not 0)
+    ├── GateError           3   a gate failed or is inconclusive
+    └── Stopped         130/143 a person or the machine asked us to stop; saved and resumable
+"""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass
+
+
+class AlignError(Exception):
+    exit_code = 1
+
+
+class UserError(AlignError):
+    """A mistake a person can mend. The message answers where, what was found, what was expected, what to do."""
+
+    exit_code = 2
+
+    def __init__(self, where: str, found: str, expected: str = "", remedy: str = "") -> None:
+        self.where, self.found, self.expected, self.remedy = where, found, expected, remedy
+        super().__init__(where, found, expected, remedy)  # all of them, so that the error survives a process border
+
+    def __str__(self) -> str:
+        sentences = [s.rstrip(".") + "." if s[-1:] not in "?!:" else s for s in (self.found, self.expected, self.remedy) if s]
+        return f"{self.where}: " + " ".join(sentences) if self.where else " ".join(sentences)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with a recipe: the line it stands on (0 = not in the file), its dotted key, and what to do."""
+
+    line: int
+    key: str
+    message: str
+
+
+class RecipeError(UserError):
+    def __init__(self, path: str, problems: list[Problem]) -> None:
+        self.path, self.problems = path, problems
+        AlignError.__init__(self, path, problems)
+
+    def __str__(self) -> str:
+        count = len(self.problems)
+        width = max(len(p.key) for p in self.problems)
+        lines = [f"{self.path} has {count} problem{'s' if count > 1 else ''}; nothing was run.", ""]
+        for p in sorted(self.problems, key=lambda p: p.line):
+            place = f"line {p.line}" if p.line else "override"
+            lines.append(f"  {place:<9} {p.key:<{width}}   {p.message}")
+        return "\n".join(lines)
+
+
+class DataError(UserError):
+    pass
+
+
+class ModelError(UserError):
+    pass
+
+
+class ArtifactError(UserError):
+    pass
+
+
+class BusyError(UserError):
+    pass
+
+
+class ResourceError(UserError):
+    pass
+
+
+class TrainingError(UserError):
+    pass
+
+
+class GateError(AlignError):
+    exit_code = 3
+
+
+class Stopped(AlignError):
+    """Training was asked to stop, has saved, and can be resumed."""
+
+    def __init__(self, signal_number: int = signal.SIGTERM) -> None:
+        self.exit_code = 128 + signal_number
+        super().__init__(signal_number)
