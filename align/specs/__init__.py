@@ -1,0 +1,49 @@
+"""Settings, typed inputs and outputs of every stage kind: one file a kind."""
+
+from __future__ import annotations
+
+from align.specs.base import CASTS, Port, RowType, Settings, Spec
+from align.specs.dpo import DpoSpec
+from align.specs.evaluate import CompareSpec, EvaluateSpec, MeasureSpec, Suite
+from align.specs.prepare import PrepareSpec
+from align.specs.pretrain import PretrainSpec
+from align.specs.sft import SftSpec
+from align.specs.training import LoRA, TrainingSpec
+
+# What a recipe may write under `stages:`, by kind.
+STAGES: dict[str, type[Spec]] = {
+    "pretrain": PretrainSpec,
+    "sft": SftSpec,
+    "dpo": DpoSpec,
+    "evaluate": EvaluateSpec,
+}
+
+# What the plan carries out, by kind.
+STEPS: dict[str, type[Spec]] = {
+    "prepare": PrepareSpec,
+    "pretrain": PretrainSpec,
+    "sft": SftSpec,
+    "dpo": DpoSpec,
+    "measure": MeasureSpec,
+    "compare": CompareSpec,
+}
+
+__all__ = [
+    "CASTS",
+    "STAGES",
+    "STEPS",
+    "CompareSpec",
+    "DpoSpec",
+    "EvaluateSpec",
+    "LoRA",
+    "MeasureSpec",
+    "Port",
+    "PrepareSpec",
+    "PretrainSpec",
+    "RowType",
+    "Settings",
+    "SftSpec",
+    "Spec",
+    "Suite",
+    "TrainingSpec",
+]

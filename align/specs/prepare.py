@@ -1,0 +1,28 @@
+"""prepare: a source becomes standard rows, validated and split by prompt. One entry under `data:` is one such step."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from align.specs.base import RowType, Spec
+
+
+class PrepareSpec(Spec):
+    writes: ClassVar = "rows"
+    telling: ClassVar = ("rows/train", "rows/holdout")
+
+    kind: Literal["prepare"] = "prepare"
+    source: str = Field(description="hub id, file, folder, or quickstart:NAME of the bundled world")
+    split: str | None = Field(None, description="split of a hub data set")
+    revision: str | None = Field(None, description="commit of a hub data set; pinned at first run when not given")
+    as_: RowType = Field(alias="as", description="the row type wanted")
+    columns: dict[str, str] = Field(default_factory=dict, description="our name: theirs")
+    holdout: float | None = Field(None, gt=0, lt=1, description="share of prompts set aside as NAME.holdout")
+    split_seed: int = Field(0, description="its own seed, so that a new training seed reshuffles no data")
+    limit: int | None = Field(None, ge=1, description="read only so many rows")
+    drop_budget: float = Field(0.001, ge=0, le=1, description="share of rows that may break the schema and be left out")
+
+    def parts(self) -> tuple[str, ...]:
+        return ("train", "holdout") if self.holdout else ("train",)
