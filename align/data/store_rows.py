@@ -1,0 +1,171 @@
+"""Canonical rows in parquet: how a stage writes them and the next one reads them.
+
+    with RowWriter(out, "preference", ["train", "holdout"]) as writer:
+        writer.write("train", row)
+    for row in read_rows(inputs.rows("data").files, "preference", as_type="prompt"): ...
+
+Equal rows in equal order give equal bytes. Rows are checked against their schema when they enter and when they leave.
+Optional fields that a row does not have are absent again when it is read, not null.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from align.errors import ArtifactError, DataError
+from align.schema import COMMON_FIELDS, row_problem
+
+Row = dict[str, Any]
+
+ROWS_PER_GROUP = 4096
+
+_MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string()), ("train", pa.bool_())]))
+_COMMON = [
+    ("id", pa.string()),
+    ("source", pa.string()),
+    ("weight", pa.float64()),
+    ("slice", pa.string()),
+    ("axis", pa.string()),
+]
+_FIELDS: dict[str, list[tuple[str, pa.DataType]]] = {
+    "text": [("text", pa.string())],
+    "messages": [("messages", _MESSAGES)],
+    "prompt": [("prompt", _MESSAGES)],
+    "preference": [("prompt", _MESSAGES), ("chosen", _MESSAGES), ("rejected", _MESSAGES), ("margin", pa.float64())],
+    "unpaired_preference": [("prompt", _MESSAGES), ("completion", _MESSAGES), ("label", pa.bool_())],
+    "ranking": [("prompt", _MESSAGES), ("completions", pa.list_(_MESSAGES)), ("ranks", pa.list_(pa.int64()))],
+    "scored_generation": [("prompt", _MESSAGES), ("completion", _MESSAGES), ("score", pa.float64())],
+}
+
+
+def arrow_schema(row_type: str) -> pa.Schema:
+    """The columns of a row type's parquet file; all optional fields are there, null where a row lacks them."""
+    return pa.schema(_FIELDS[row_type] + _COMMON)
+
+
+def part_file(folder: Path, part: str) -> Path:
+    """Where a part of an artifact's rows lies."""
+    return folder / f"rows-{part}.parquet"
+
+
+class RowWriter:
+    """Writes rows to one parquet file per part, a row group at a time; `counts` says how many each part has."""
+
+    def __init__(self, folder: Path, row_type: str, parts: Sequence[str] = ("train",)) -> None:
+        self.row_type = row_type
+        self.counts = dict.fromkeys(parts, 0)
+        self._schema = arrow_schema(row_type)
+        self._waiting: dict[str, list[Row]] = {part: [] for part in parts}
+        self._files = {
+            part: pq.ParquetWriter(part_file(folder, part), self._schema, compression="zstd", compression_level=3)
+            for part in parts
+        }
+
+    def __enter__(self) -> RowWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        for part, file in self._files.items():
+            if kind is None:
+                self._flush(part)
+            file.close()
+
+    def write(self, part: str, row: Mapping[str, Any]) -> None:
+        """Add a row. Raises DataError where it is not of the type."""
+        problem = row_problem(self.row_type, row, f"rows-{part}", self.counts[part] + 1)
+        if problem is not None:
+            raise DataError(f"{problem.where}, row {problem.row:,}", problem.message)
+        self.counts[part] += 1
+        waiting = self._waiting[part]
+        waiting.append(dict(row))
+        if len(waiting) >= ROWS_PER_GROUP:
+            self._flush(part)
+
+    def _flush(self, part: str) -> None:
+        rows = self._waiting[part]
+        if rows:
+            self._files[part].write_table(pa.Table.from_pylist(rows, schema=self._schema))
+            rows.clear()
+
+
+def read_rows(files: Sequence[Path], row_type: str, as_type: str | None = None) -> Iterator[Row]:
+    """Rows of sealed parquet files, in order; `as_type` casts them on the way (preference or messages to prompt)."""
+    cast = _cast(row_type, as_type or row_type)
+    for path in files:
+        for number, row in enumerate(_read_file(path), 1):
+            problem = row_problem(row_type, row, str(path), number)
+            if problem is not None:
+                raise ArtifactError(f"{path}, row {number:,}", problem.message, f"It was sealed as {row_type} rows")
+            yield cast(row)
+
+
+def count_rows(files: Sequence[Path]) -> int:
+    """How many rows the files hold, from their footers alone."""
+    return sum(pq.ParquetFile(path).metadata.num_rows for path in files)
+
+
+def _cast(row_type: str, as_type: str) -> Callable[[Row], Row]:
+    if row_type == as_type:
+        return lambda row: row
+    casts = {("preference", "prompt"): _preference_to_prompt, ("messages", "prompt"): _messages_to_prompt}
+    if (row_type, as_type) not in casts:
+        raise DataError(
+            "", f"{row_type} rows cannot be used as {as_type} rows", "Only preference and messages become prompts"
+        )
+    return casts[row_type, as_type]
+
+
+def _preference_to_prompt(row: Row) -> Row:
+    return {"prompt": row["prompt"], **_common(row)}
+
+
+def _messages_to_prompt(row: Row) -> Row:
+    return {"prompt": row["messages"][:-1], **_common(row)}
+
+
+def _common(row: Row) -> Row:
+    return {name: row[name] for name in COMMON_FIELDS if name in row}
+
+
+def _read_file(path: Path) -> Iterator[Row]:
+    """Columns that hold only nulls are not read at all; nulls are taken out of the rows of the others."""
+    with pq.ParquetFile(path) as file:
+        empty = _null_columns(file.metadata)
+        columns = [name for name in _leaves(file) if name not in empty]
+        optional = [name for name in (*COMMON_FIELDS, "margin") if name in columns]
+        flagged = sorted({name.split(".")[0] for name in columns if name.endswith(".train")})
+        for batch in file.iter_batches(batch_size=ROWS_PER_GROUP, columns=columns):
+            for row in batch.to_pylist():
+                for name in optional:
+                    if row[name] is None:
+                        del row[name]
+                for name in flagged:
+                    row[name] = _without_null_flags(row[name])
+                yield row
+
+
+def _leaves(file: pq.ParquetFile) -> list[str]:
+    return [file.schema.column(index).path for index in range(len(file.schema))]
+
+
+def _null_columns(metadata: pq.FileMetaData) -> set[str]:
+    """Leaf columns without a single value."""
+    values: dict[str, int] = {}
+    for group in range(metadata.num_row_groups):
+        for index in range(metadata.num_columns):
+            column = metadata.row_group(group).column(index)
+            present = column.statistics.num_values if column.is_stats_set else 1
+            values[column.path_in_schema] = values.get(column.path_in_schema, 0) + present
+    return {path for path, present in values.items() if present == 0}
+
+
+def _without_null_flags(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_without_null_flags(item) for item in value]
+    return {name: item for name, item in value.items() if item is not None}
