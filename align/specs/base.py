@@ -37,6 +37,10 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
 
+    def narrow(self, field: str, port: Port) -> Port:
+        """The port of a field, given the other settings: some inputs depend on what is done with them."""
+        return port
+
 
 class Spec(Settings):
     """Settings of one step. `version` is raised whenever the same settings would give other numbers."""
@@ -44,8 +48,9 @@ class Spec(Settings):
     version: ClassVar[int] = 1
     writes: ClassVar[Literal["model", "rows", "report"]]
     runtime: ClassVar[frozenset[str]] = frozenset()  # fields that change how, not what: they stay out of the key
-    # What a summary line shows, most telling first.
-    telling: ClassVar[tuple[str, ...]] = ()
+    seeded: ClassVar[bool] = True  # whether the recipe's seed decides anything here
+    trains: ClassVar[str] = ""  # the input whose weights the model written here grew from
+    telling: ClassVar[tuple[str, ...]] = ()  # metrics that a summary line shows, most telling first
 
     kind: str
     seed: int | None = Field(None, description="this stage's own seed; the recipe's when not given")
@@ -65,6 +70,7 @@ def _walk(settings: Settings, prefix: str) -> Iterator[tuple[str, Any, Port | No
     """Every leaf of nested settings as (dotted path, plain value, port if it names an input)."""
     for name, field in type(settings).model_fields.items():
         port = next((m for m in field.metadata if isinstance(m, Port)), None) or _port_in(field.annotation)
+        port = settings.narrow(name, port) if port else None
         yield from _leaves(getattr(settings, name), prefix + (field.alias or name), port)
 
 

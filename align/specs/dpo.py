@@ -18,6 +18,7 @@ Loss = Literal[
 
 
 class DpoSpec(TrainingSpec):
+    trains: ClassVar = "policy"
     telling: ClassVar = ("eval_rewards/accuracies", "rewards/accuracies", "rewards/margins", "loss")
 
     kind: Literal["dpo"]

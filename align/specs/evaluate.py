@@ -14,6 +14,7 @@ from align.specs.base import Model, Port, Settings, Spec
 
 SuiteKind = Literal["generation", "preference", "loss"]
 SUITE_KINDS: tuple[SuiteKind, ...] = ("generation", "preference", "loss")
+ROWS_OF_SUITE = {"generation": ("prompt",), "preference": ("preference",), "loss": ("text", "messages")}
 
 
 class Suite(Settings):
@@ -21,13 +22,16 @@ class Suite(Settings):
 
     kind: SuiteKind
     data: Annotated[str, Port("rows", ("prompt", "preference", "messages", "text"))]
-    scorers: tuple[str, ...] = Field(
-        ("stops", "length"), description="generation: named scorers, e.g. stops, length, quickstart"
+    scorers: list[str] = Field(
+        ["stops", "length"], description="generation: named scorers, e.g. stops, length, quickstart"
     )
     max_new_tokens: int = Field(256, ge=1)
     temperature: float = Field(0.0, ge=0, description="0 is greedy")
     limit: int | None = Field(None, ge=1, description="only so many rows, the first ones")
     against: Model | None = Field(None, description="preference: the reference model of the implicit reward")
+
+    def narrow(self, field: str, port: Port) -> Port:
+        return Port("rows", ROWS_OF_SUITE[self.kind]) if field == "data" else port
 
 
 class EvaluateSettings(Spec):
@@ -60,6 +64,7 @@ class CompareSpec(Spec):
     """Reports of several models side by side."""
 
     writes: ClassVar = "report"
+    seeded: ClassVar = False
 
     kind: Literal["compare"] = "compare"
     reports: list[Annotated[str, Port("report")]] = Field(min_length=1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -11,6 +11,7 @@ from align.specs.base import RowType, Spec
 
 class PrepareSpec(Spec):
     writes: ClassVar = "rows"
+    seeded: ClassVar = False
     telling: ClassVar = ("rows/train", "rows/holdout")
 
     kind: Literal["prepare"] = "prepare"
@@ -23,6 +24,12 @@ class PrepareSpec(Spec):
     split_seed: int = Field(0, description="its own seed, so that a new training seed reshuffles no data")
     limit: int | None = Field(None, ge=1, description="read only so many rows")
     drop_budget: float = Field(0.001, ge=0, le=1, description="share of rows that may break the schema and be left out")
+
+    def identity(self) -> dict[str, Any]:
+        """Without where the rows lie: the digest of the source stands for what they are."""
+        return {
+            name: value for name, value in super().identity().items() if name not in ("source", "revision", "split")
+        }
 
     def parts(self) -> tuple[str, ...]:
         return ("train", "holdout") if self.holdout else ("train",)

@@ -30,6 +30,7 @@ class Architecture(Settings):
 
 
 class PretrainSpec(TrainingSpec):
+    trains: ClassVar = "model"
     telling: ClassVar = ("eval_loss", "loss", "tokens_per_second")
 
     kind: Literal["pretrain"]

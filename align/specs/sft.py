@@ -11,6 +11,7 @@ from align.specs.training import TrainingSpec
 
 
 class SftSpec(TrainingSpec):
+    trains: ClassVar = "model"
     telling: ClassVar = ("eval_loss", "loss", "tokens_per_second")
 
     kind: Literal["sft"]

@@ -19,7 +19,7 @@ class LoRA(Settings):
     r: int = Field(16, ge=1)
     alpha: float = Field(32, gt=0, description="the update is scaled by alpha / r")
     dropout: float = Field(0.0, ge=0, lt=1)
-    targets: str | tuple[str, ...] = Field("all-linear", description="module names, or all-linear")
+    targets: str | list[str] = Field("all-linear", description="module names, or all-linear")
 
 
 class TrainingSpec(Spec):

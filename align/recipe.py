@@ -1,0 +1,216 @@
+"""A recipe: what a person wrote, checked and frozen. All its problems are shown at once, each with its line."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError
+
+from align.errors import Problem, RecipeError
+from align.recipe_yaml import Document, read_document
+from align.specs import STAGES, EvaluateSpec, PrepareSpec, Settings, Spec
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
+RESERVED = ("base", "none")
+
+
+class Tracking(Settings):
+    """Weights & Biases; `auto` is online when there is an API key, and local files only otherwise."""
+
+    wandb: Literal["auto", "online", "offline", "disabled"] = "auto"
+    project: str = "align"
+    entity: str | None = None
+
+
+class Recipe(Settings):
+    name: str = Field(pattern=NAME)
+    seed: int = Field(0, ge=0)
+    base: str | None = Field(None, description="hub id (pinned at first run) or folder of the model to start from")
+    data: dict[Annotated[str, Field(pattern=NAME)], PrepareSpec] = Field(default_factory=dict)
+    stages: dict[Annotated[str, Field(pattern=NAME)], Spec] = Field(default_factory=dict)
+    store: str = ".align"
+    tracking: Tracking = Tracking()
+
+    def steps(self) -> dict[str, Spec]:
+        """Every step that a plan of this recipe has, in the order written: data entries first, stages expanded."""
+        steps: dict[str, Spec] = dict(self.data)
+        for name, spec in self.stages.items():
+            steps |= spec.expand(name) if isinstance(spec, EvaluateSpec) else {name: spec}
+        return steps
+
+
+def load(path: str | Path, overrides: list[str] | None = None) -> Recipe:
+    """Reads a recipe file, applies `key=value` overrides and checks it. Raises RecipeError with every problem found."""
+    document = read_document(Path(path), overrides or [])
+    recipe, problems = _parse(document)
+    if recipe and not problems:
+        problems = check_edges(recipe, document)
+    if problems or recipe is None:
+        raise RecipeError(str(path), problems)
+    return recipe
+
+
+def _parse(document: Document) -> tuple[Recipe | None, list[Problem]]:
+    """Settings by kind first, so that a wrong `beta` is told as such and not as `no kind matches`."""
+    problems: list[Problem] = []
+    raw = dict(document.data)
+    stages: dict[str, Spec] = {}
+    for name, body in (raw.get("stages") or {}).items() if isinstance(raw.get("stages"), dict) else ():
+        place = f"stages.{name}"
+        kind = body.get("kind") if isinstance(body, dict) else None
+        if not isinstance(body, dict) or not isinstance(kind, str) or kind not in STAGES:
+            found = f"unknown kind {kind}" if kind else "a stage needs a kind"
+            problems.append(
+                document.problem(f"{place}.kind" if kind else place, f"{found}. {_did_you_mean(str(kind), STAGES)}")
+            )
+            continue
+        try:
+            stages[name] = STAGES[kind].model_validate(body)
+        except ValidationError as error:
+            problems += _explain(error, STAGES[kind], place, document)
+    try:
+        recipe = Recipe.model_validate({**raw, "stages": {}})
+        recipe = recipe.model_copy(update={"stages": stages})
+    except ValidationError as error:
+        return None, problems + _explain(error, Recipe, "", document)
+    for name in [*recipe.data, *recipe.stages]:
+        place = f"{'data' if name in recipe.data else 'stages'}.{name}"
+        if name in RESERVED or (name in recipe.data and name in recipe.stages):
+            problems.append(document.problem(place, f"the name {name} is taken"))
+    return recipe, problems
+
+
+def _explain(error: ValidationError, model: type[Settings], place: str, document: Document) -> list[Problem]:
+    problems = []
+    for item in error.errors():
+        keys = [
+            str(k) for k in item["loc"] if not str(k).startswith(("function-", "str", "list[", "LoRA")) or k == "strict"
+        ]
+        path = ".".join([*filter(None, [place]), *keys])
+        if item["type"] == "extra_forbidden":
+            message = f"unknown key. {_did_you_mean(keys[-1], _fields(model, keys[:-1]))}"
+        elif item["type"] == "missing":
+            message = "is missing" + _described(model, keys)
+        elif item["type"] == "value_error":
+            message = item["msg"].removeprefix("Value error, ")
+        elif item["type"] == "string_pattern_mismatch":
+            message = f"{item['input']!r} cannot be a name: letters, digits, - and _ only"
+        else:
+            message = f"found {item['input']!r}; {item['msg'][0].lower()}{item['msg'][1:]}{_described(model, keys)}"
+        problems.append(document.problem(path, message.strip()))
+    return problems
+
+
+def _fields(model: type[Settings], keys: list[str]) -> list[str]:
+    """The keys that could stand at a place inside a settings model, for the hint about a wrong one."""
+    for key in keys:
+        field = next((f for n, f in model.model_fields.items() if key in (n, f.alias)), None)
+        inner = _settings_in(field.annotation) if field else None
+        model = inner or model  # a key of a dictionary (a suite's or data entry's name) stays at the same model
+    return [f.alias or n for n, f in model.model_fields.items()]
+
+
+def _settings_in(annotation: Any) -> type[Settings] | None:
+    if isinstance(annotation, type) and issubclass(annotation, Settings):
+        return annotation
+    return next((s for a in getattr(annotation, "__args__", ()) if (s := _settings_in(a))), None)
+
+
+def _described(model: type[Settings], keys: list[str]) -> str:
+    field = model.model_fields.get(keys[0]) if len(keys) == 1 else None
+    return f" ({field.description})" if field and field.description else ""
+
+
+def _did_you_mean(word: str, known: Any) -> str:
+    close = difflib.get_close_matches(word, list(known), 1, 0.5)
+    return f"Did you mean {close[0]}?" if close else f"Known: {', '.join(known)}."
+
+
+def check_edges(recipe: Recipe, document: Document) -> list[Problem]:
+    """Whether every input names something that carries what its end takes, and no step waits for itself."""
+    problems: list[Problem] = []
+    steps = recipe.steps()
+    for name, spec in steps.items():
+        for field, (reference, port) in spec.references().items():
+            message = _edge_problem(recipe, steps, name, reference, port)
+            if message:
+                problems.append(document.problem(_written_at(recipe, name, field), message))
+    unique = list({(p.key, p.message): p for p in problems}.values())
+    return unique or _circle(steps, document)
+
+
+def _written_at(recipe: Recipe, step: str, field: str) -> str:
+    """Where in the recipe an input stands; steps made from one stage point back to it."""
+    stage = step if step in recipe.stages or step in recipe.data else step.rsplit(".", 1)[0]
+    spec = recipe.stages.get(stage)
+    if isinstance(spec, EvaluateSpec):
+        if field == "model":
+            field = f"models.{spec.models.index(step.rsplit('.', 1)[1])}" if "." in step else "models"
+        elif field.startswith("reports"):
+            field = "models"
+    return f"{'data' if stage in recipe.data else 'stages'}.{stage}.{field}"
+
+
+def split_reference(reference: str, steps: dict[str, Spec]) -> tuple[str, str | None]:
+    """`pairs.holdout` -> (pairs, holdout); a step's own name may hold a dot (`evaluate.sft`)."""
+    if reference in steps or "." not in reference:
+        return reference, None
+    name, part = reference.rsplit(".", 1)
+    return name, part
+
+
+def _edge_problem(recipe: Recipe, steps: dict[str, Spec], step: str, reference: str, port: Any) -> str | None:
+    name, part = split_reference(reference, steps)
+    if name == "base":
+        if recipe.base is None:
+            return "the recipe names no base model. Add a line base: HUB_ID or FOLDER"
+        return None if port.takes == "model" else f"base is a model, expected {_wanted(port)}"
+    if name not in steps:
+        return f'"{reference}" is not a stage, a data entry or base. {_did_you_mean(name, [*steps, "base"])}'
+    target = steps[name]
+    if target.writes != port.takes:
+        return f"{name} gives a {target.writes}, expected {_wanted(port)}"
+    if isinstance(target, PrepareSpec):
+        if part and part not in target.parts():
+            hint = "" if target.holdout else f" Give data.{name} a holdout, e.g. holdout: 0.1"
+            return f"{name} has no part {part}; it has {', '.join(target.parts())}.{hint}"
+        if not port.admits(target.as_):
+            return f"{name} holds {target.as_} rows, expected {_wanted(port)}"
+    elif part:
+        return f"{name} has no parts, found {reference}"
+    return None
+
+
+def _wanted(port: Any) -> str:
+    return f"{' or '.join(port.row_types)} rows" if port.takes == "rows" else f"a {port.takes}"
+
+
+def _circle(steps: dict[str, Spec], document: Document) -> list[Problem]:
+    done: set[str] = set()
+    while True:
+        ready = [n for n in steps if n not in done and _needs(steps, n) <= done]
+        if not ready:
+            break
+        done |= set(ready)
+    stuck = [n for n in steps if n not in done]
+    return (
+        [document.problem(f"stages.{stuck[0]}", f"a circle: {' -> '.join(_walk_circle(steps, stuck))}")]
+        if stuck
+        else []
+    )
+
+
+def _needs(steps: dict[str, Spec], name: str) -> set[str]:
+    targets = (split_reference(r, steps)[0] for r, _ in steps[name].references().values())
+    return {t for t in targets if t != "base"}
+
+
+def _walk_circle(steps: dict[str, Spec], stuck: list[str]) -> list[str]:
+    path = [stuck[0]]
+    while True:
+        following = next(n for n in sorted(_needs(steps, path[-1])) if n in stuck)
+        if following in path:
+            return [*path[path.index(following) :], following]
+        path.append(following)
