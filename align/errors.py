@@ -1,16 +1,16 @@
 """The errors a person can meet, and the exit code each ends in.
 
-    AlignError              1   our fault: shown with its traceback
-    ├── UserError           2   the person can fix it: shown as one paragraph, never a traceback
-    │   ├── RecipeError         the recipe does not say something runnable (carries every problem found)
-    │   ├── DataError           rows, files or sources are not what the recipe promises
-    │   ├── ModelError          a model folder, tokenizer or template cannot do what a stage needs
-    │   ├── ArtifactError       a sealed artifact is missing, corrupt or of the wrong kind
-    │   ├── BusyError           another runner holds the step
-    │   ├── ResourceError       disk or memory does not suffice
-    │   └── TrainingError       training left the road (loss not finite, step-0 margin not 0)
-    ├── GateError           3   a gate failed or is inconclusive
-    └── Stopped         130/143 a person or the machine asked us to stop; saved and resumable
+AlignError              1   our fault: shown with its traceback
+├── UserError           2   the person can fix it: shown as one paragraph, never a traceback
+│   ├── RecipeError         the recipe does not say something runnable (carries every problem found)
+│   ├── DataError           rows, files or sources are not what the recipe promises
+│   ├── ModelError          a model folder, tokenizer or template cannot do what a stage needs
+│   ├── ArtifactError       a sealed artifact is missing, corrupt or of the wrong kind
+│   ├── BusyError           another runner holds the step
+│   ├── ResourceError       disk or memory does not suffice
+│   └── TrainingError       training left the road (loss not finite, step-0 margin not 0)
+├── GateError           3   a gate failed or is inconclusive
+└── Stopped         130/143 a person or the machine asked us to stop; saved and resumable
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ class UserError(AlignError):
         super().__init__(where, found, expected, remedy)  # all of them, so that the error survives a process border
 
     def __str__(self) -> str:
-        sentences = [s.rstrip(".") + "." if s[-1:] not in "?!:" else s for s in (self.found, self.expected, self.remedy) if s]
+        parts = [s for s in (self.found, self.expected, self.remedy) if s]
+        sentences = [s if s[-1] in ".?!:" else s + "." for s in parts]
+        sentences[1:] = [s[0].upper() + s[1:] for s in sentences[1:]]
         return f"{self.where}: " + " ".join(sentences) if self.where else " ".join(sentences)
 
 

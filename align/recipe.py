@@ -6,7 +6,7 @@ import difflib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, PrivateAttr, ValidationError
 
 from align.errors import Problem, RecipeError
 from align.recipe_yaml import Document, read_document
@@ -32,6 +32,15 @@ class Recipe(Settings):
     stages: dict[Annotated[str, Field(pattern=NAME)], Spec] = Field(default_factory=dict)
     store: str = ".align"
     tracking: Tracking = Tracking()
+    _document: Document = PrivateAttr(default=Document("recipe", {}, {}))
+
+    @property
+    def path(self) -> str:
+        return self._document.path
+
+    def line_of(self, key: str) -> int:
+        """The line a dotted key stands on, or the nearest key above it."""
+        return self._document.problem(key, "").line
 
     def steps(self) -> dict[str, Spec]:
         """Every step that a plan of this recipe has, in the order written: data entries first, stages expanded."""
@@ -73,6 +82,7 @@ def _parse(document: Document) -> tuple[Recipe | None, list[Problem]]:
     try:
         recipe = Recipe.model_validate({**raw, "stages": {}})
         recipe = recipe.model_copy(update={"stages": stages})
+        recipe._document = document
     except ValidationError as error:
         return None, problems + _explain(error, Recipe, "", document)
     for name in [*recipe.data, *recipe.stages]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -27,6 +28,13 @@ def of_value(value: Any) -> str:
 def of_files(files: dict[str, str]) -> str:
     """One digest for a set of files given as relative path -> sha256."""
     return of_value(sorted(files.items()))
+
+
+@functools.cache
+def of_code() -> str:
+    """One digest for align's own source files: which code made an artifact."""
+    package = Path(__file__).parents[1]
+    return of_files({p.relative_to(package).as_posix(): of_file(p) for p in package.rglob("*.py")})
 
 
 class DigestCache:

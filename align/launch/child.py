@@ -1,0 +1,72 @@
+"""A step's process: what happens before and after the step itself. Light, so that the runner can name it without torch."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+import threading
+import traceback
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from align.errors import AlignError
+from align.job import Job
+
+HEAVY = "align.step"  # imported here by name: this module must stay importable without torch
+
+
+def enter(job: dict[str, Any], wire: Connection) -> None:
+    """Carries out a job and reports over the wire: events while it runs, at last `sealed` or `failed`.
+
+    Ctrl-C reaches the whole process group, so SIGINT is left to the runner, which asks for a stop by SIGTERM. When the
+    runner dies the wire closes and this process ends at once; its checkpoints stay.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sending = threading.Lock()
+
+    def emit(event: dict[str, Any]) -> None:
+        try:
+            with sending:
+                wire.send(event)
+        except OSError:
+            os._exit(1)  # nobody listens any more
+
+    threading.Thread(target=_watch, args=(wire,), daemon=True).start()
+    try:
+        step = importlib.import_module(HEAVY)
+        sealed = step.carry_out(Job(**job), lambda folder: _tracker(step, Job(**job), folder, emit))
+        emit(
+            {
+                "event": "sealed",
+                "path": str(sealed.path),
+                "metrics": sealed.manifest.metrics,
+                "seconds": sealed.manifest.seconds,
+            }
+        )
+        code = 0
+    except AlignError as error:
+        emit({"event": "failed", "class": type(error).__name__, "args": list(error.args), "exit_code": error.exit_code})
+        code = error.exit_code
+    except BaseException:
+        emit({"event": "failed", "class": "", "args": [traceback.format_exc()], "exit_code": 1})
+        code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # not through exit handlers: a tracking service that hangs must not hold the step
+
+
+def _tracker(step: Any, job: Job, folder: Path, emit: Any) -> Any:
+    tracker = step.open_tracker(job, folder, emit)
+    signal.signal(signal.SIGTERM, lambda *_: tracker.request_stop())
+    return tracker
+
+
+def _watch(wire: Connection) -> None:
+    """The runner never sends anything: the wire becomes readable only when its end is gone."""
+    try:
+        wire.recv_bytes()
+    except (EOFError, OSError):
+        os._exit(1)

@@ -1,0 +1,198 @@
+"""One step, carried out in a process of its own: open and verify the inputs, run the stage, seal what it wrote."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import snapshot_download
+
+from align.artifact import crash, digests, lock
+from align.artifact.inputs import AnyInput, Inputs, ModelInput, ReportInput, RowsInput, SourceInput
+from align.artifact.manifest import Manifest, Parent
+from align.artifact.store import Sealed, Store, free_bytes
+from align.errors import ModelError, ResourceError
+from align.job import Job, spec_of
+from align.stages import compare, dpo, measure, prepare, pretrain, sft
+from align.tracking import Tracker
+
+RUN = {
+    "prepare": prepare.run,
+    "pretrain": pretrain.run,
+    "sft": sft.run,
+    "dpo": dpo.run,
+    "measure": measure.run,
+    "compare": compare.run,
+}
+LIBRARIES = ("torch", "transformers", "trl", "peft", "datasets", "accelerate", "tokenizers", "pyarrow", "numpy")
+MODEL_FILES = ("*.safetensors", "*.json", "*.jinja", "*.model", "merges.txt", "vocab.txt")
+NEEDED_BYTES = 200 << 20  # below this nothing is started: a manifest, a log and a small model must fit
+
+
+def carry_out(job: Job, tracker_of: Callable[[Path], Tracker]) -> Sealed:
+    """Runs and seals one step. Raises BusyError when another runner holds it, and whatever its stage raises."""
+    store = Store(Path(job.store))
+    with lock.held(store.lock(job.key), job.step):
+        done = store.find(job.kind, job.key)
+        if done and not job.rebuild:
+            return done  # another runner sealed it while this one waited its turn
+        partial = store.partial(job.kind, job.key)
+        _check_disk(store, job)
+        _open_partial(partial, job)
+        crash.point("after-partial")
+        inputs, parents = open_inputs(job, store)
+        spec = spec_of(job)
+        tracker = tracker_of(partial)
+        started, clock = time.strftime("%Y-%m-%dT%H:%M:%S"), time.monotonic()
+        with _logged_to(partial / "log.txt"):
+            metrics = RUN[job.kind](spec, inputs, partial, tracker)
+        tracker.close()
+        digests.write_json(partial / "metrics.json", metrics)
+        draft = Manifest(
+            kind=job.kind,
+            name=f"{job.recipe}:{job.step}",
+            key=job.key,
+            stage_version=spec.version,
+            spec=spec.identity(),
+            seed=job.seed,
+            parents=parents,
+            files={},
+            digest="",
+            row_type=job.row_type,
+            rows={name.removeprefix("rows/"): int(n) for name, n in metrics.items() if name.startswith("rows/")},
+            base=parents.get(spec.trains) if (partial / "model" / "adapter_config.json").exists() else None,
+            metrics=metrics,
+            notes=tracker.notes,
+            versions=versions(),
+            code=digests.of_code(),
+            git=_git_commit(),
+            tracking=tracker.identity(),
+            started=started,
+            seconds=round(time.monotonic() - clock, 3),
+        )
+        return store.seal(draft)
+
+
+def open_tracker(job: Job, folder: Path, emit: Callable[[dict[str, Any]], None]) -> Tracker:
+    return Tracker(folder, emit)
+
+
+def open_inputs(job: Job, store: Store) -> tuple[Inputs, dict[str, Parent]]:
+    """Opens every input, verified by hash, and says what each held."""
+    named: dict[str, AnyInput] = {}
+    parents: dict[str, Parent] = {}
+    for name, edge in job.edges.items():
+        if "source" in edge:
+            source = SourceInput(**edge["source"])
+            named[name] = source if job.kind == "prepare" else outside_model(source)
+            kind = source.kind
+            parents[name] = Parent(source.digest, kind, source=source.location, revision=source.revision)
+        else:
+            sealed = store.open(edge["kind"], edge["key"])
+            named[name] = _input_of(edge["name"], sealed, edge["part"], store)
+            parents[name] = Parent(sealed.manifest.digest, edge["kind"], key=edge["key"], part=edge["part"])
+    return Inputs(named, store.cache), parents
+
+
+def _input_of(name: str, sealed: Sealed, part: str | None, store: Store) -> AnyInput:
+    manifest = sealed.manifest
+    if part:
+        files = tuple(sorted(sealed.path.glob(f"rows-{part}*.parquet")))
+        return RowsInput(f"{name}.{part}", files, manifest.row_type or "", manifest.rows.get(part, 0), manifest.digest)
+    if (sealed.path / "model").is_dir():
+        return model_input(name, sealed, store)
+    return ReportInput(name, sealed.path / "report.json", manifest.digest)
+
+
+def model_input(name: str, sealed: Sealed, store: Store) -> ModelInput:
+    """A model artifact; an adapter with the base it was trained on, which is opened and verified like any input."""
+    base = sealed.manifest.base
+    if base is None:
+        return ModelInput(name, sealed.path / "model", sealed.manifest.digest)
+    if base.key:
+        below: ModelInput = model_input(f"{name}'s base", store.open(base.kind, base.key), store)
+    else:
+        below = outside_model(SourceInput(base.kind, base.source or "", None, base.revision, base.digest))
+    if below.digest != base.digest:
+        raise ModelError(
+            name, f"its base {below.path} holds something else than it was trained on", "", "train it again"
+        )
+    return ModelInput(name, sealed.path / "model", sealed.manifest.digest, below)
+
+
+def outside_model(source: SourceInput) -> ModelInput:
+    """The model a recipe calls base: a local folder, or a hub id at its pinned commit, without any code of its own."""
+    if source.kind == "hub":
+        path = Path(snapshot_download(source.location, revision=source.revision, allow_patterns=list(MODEL_FILES)))
+        return ModelInput("base", path, source.digest)
+    path = Path(source.location)
+    if not (path / "config.json").is_file() and (path / "model" / "config.json").is_file():
+        path = path / "model"  # a sealed artifact given as a folder
+    return ModelInput("base", path, source.digest)
+
+
+def _check_disk(store: Store, job: Job) -> None:
+    store.root.mkdir(parents=True, exist_ok=True)
+    free = free_bytes(store.root)
+    if free < NEEDED_BYTES:
+        raise ResourceError(
+            job.step,
+            f"{free / 1e6:.0f} MB are free where the store lies ({store.root})",
+            f"at least {NEEDED_BYTES / 1e6:.0f} MB are needed to begin",
+            "free some space, or put the store elsewhere with store=FOLDER",
+        )
+
+
+def _open_partial(partial: Path, job: Job) -> None:
+    """Goes on with a partial folder of the very same job, else begins an empty one."""
+    mark = partial / "job.json"
+    told = {"key": job.key, "edges": job.edges, "versions": versions()}
+    try:
+        same = json.loads(mark.read_text()) == json.loads(json.dumps(told))
+    except (OSError, ValueError):
+        same = False
+    if not same:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        digests.write_json(mark, told)
+    for path in partial.iterdir():  # half-written results of the run before; only its checkpoints are whole
+        if path.name.startswith(("model", "rows-", "report.json", "metrics.json")) and path.name != "metrics.jsonl":
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def versions() -> dict[str, str]:
+    return {"python": platform.python_version(), **{name: metadata.version(name) for name in LIBRARIES}}
+
+
+def _git_commit() -> str | None:
+    """The commit of the folder the run was started in, with + when it has changes; None outside a repository."""
+    try:
+        ask = ["git", "describe", "--always", "--dirty=+", "--abbrev=40", "--exclude=*"]
+        return subprocess.run(ask, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+@contextmanager
+def _logged_to(path: Path) -> Any:
+    """Sends everything printed, by Python or below it, to the step's log for the body."""
+    saved = os.dup(1), os.dup(2)
+    with path.open("ab", buffering=0) as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(saved[0], 1)
+            os.dup2(saved[1], 2)
+            os.close(saved[0])
+            os.close(saved[1])
