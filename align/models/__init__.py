@@ -1,0 +1,1 @@
+"""Models and tokenizers: loading, checking, repairing, saving, adapters, packed attention."""
