@@ -96,11 +96,14 @@ def row_problem(row_type: str, row: Mapping[str, Any], where: str = "", number: 
     """What is wrong with this row, or None."""
     is_valid, turns_fault = _checks(row_type)
     fault = turns_fault(row) if is_valid(row) else _explain(next(_validator(row_type).iter_errors(row)))
-    if fault is None:
-        return None
-    subject = f"field {fault.field}" if fault.field else "the row"
-    needs = _NEEDS.get(re.split(r"[.\[]", fault.field)[0], "")
-    return RowProblem(where, number, fault.field, f"{subject} {fault.found}. {needs}".strip(), fault.reason)
+    return None if fault is None else problem_of(where, number, fault.field, fault.found, fault.reason)
+
+
+def problem_of(where: str, number: int, field: str, found: str, reason: str) -> RowProblem:
+    """A problem in the words of all of them: `field rejected is empty. A preference row needs two non-empty answers.`"""
+    subject = f"field {field}" if field else "the row"
+    needs = _NEEDS.get(re.split(r"[.\[]", field)[0], "")
+    return RowProblem(where, number, field, f"{subject} {found}. {needs}".strip(), reason)
 
 
 def validate_manifest(manifest: Mapping[str, Any], where: str = "manifest.json") -> None:

@@ -1,0 +1,96 @@
+"""The many ways to write a conversation, made one: [{"role", "content", "train"?}, ...]."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Message = dict[str, Any]
+
+ROLES = {
+    "system": "system", "developer": "system",
+    "user": "user", "human": "user", "prompter": "user",
+    "assistant": "assistant", "gpt": "assistant", "model": "assistant", "bot": "assistant", "chatgpt": "assistant",
+    "tool": "tool", "observation": "tool",
+}  # fmt: skip
+
+
+class CannotConvert(ValueError):
+    """A row that does not have the form of the others: `reason` names the mistake, the same in every row that has it."""
+
+    def __init__(self, field: str, found: str, reason: str) -> None:
+        self.field, self.found, self.reason = field, found, reason
+        super().__init__(field, found, reason)
+
+
+def conversation(turns: Any, field: str) -> list[Message]:
+    """Turns as {role, content} or as {from, value} (ShareGPT); empty system turns and null fields are left out.
+
+    Raises CannotConvert on anything that would be lost: tool calls, images, unknown roles.
+    """
+    if not isinstance(turns, list):
+        raise CannotConvert(field, f"is {_kind(turns)}, not a list of turns", f"{field}_type")
+    messages = [_message(turn, f"{field}[{index}]", field) for index, turn in enumerate(turns)]
+    return [m for m in messages if m["role"] != "system" or str(m["content"] or "").strip()]
+
+
+def prompt_of(value: Any, field: str = "prompt", system: Any = None) -> list[Message]:
+    """A prompt given as one text (a user turn) or as turns, with a system text in front where there is one."""
+    messages = [{"role": "user", "content": value}] if isinstance(value, str) else conversation(value, field)
+    if isinstance(system, str) and system.strip() and (not messages or messages[0]["role"] != "system"):
+        return [{"role": "system", "content": system}, *messages]
+    return messages
+
+
+def answer_of(value: Any, field: str) -> list[Message]:
+    """An answer given as text (an assistant turn), as one turn, or as turns."""
+    if isinstance(value, str):
+        return [{"role": "assistant", "content": value}]
+    return conversation([value] if isinstance(value, Mapping) else value, field)
+
+
+def shared_prompt(one: Sequence[Message], other: Sequence[Message]) -> list[Message]:
+    """The turns with which both conversations begin, without the last turn of either (that is the answer)."""
+    limit = min(len(one), len(other)) - 1
+    same = next((i for i in range(limit) if one[i] != other[i]), max(limit, 0))
+    return list(one[:same])
+
+
+def without_prompt(turns: list[Message], prompt: Sequence[Message], field: str) -> list[Message]:
+    """The answer of a conversation that may repeat its prompt first (with or without its system turn)."""
+    if len(turns) <= 1:
+        return turns
+    spoken = [m for m in prompt if m["role"] != "system"]
+    for start in (list(prompt), spoken):
+        if turns[: len(start)] == start:
+            return turns[len(start) :]
+    raise CannotConvert(field, "is a conversation that does not begin with the row's prompt", f"{field}_other_prompt")
+
+
+def _message(turn: Any, where: str, field: str) -> Message:
+    if not isinstance(turn, Mapping):
+        raise CannotConvert(where, f"is {_kind(turn)}, not a turn with role and content", f"{field}_type")
+    given = turn.get("role", turn.get("from"))
+    role = ROLES.get(given.lower()) if isinstance(given, str) else None
+    if turn.get("tool_calls") or turn.get("function_call") or given in ("function_call", "tool_call"):
+        raise CannotConvert(where, "calls a tool; tool calls are not supported", f"{field}_tool_calls")
+    if role is None:
+        raise CannotConvert(where, f"has the role {given!r}, which is not known", f"{field}_role")
+    message = {"role": role, "content": _content(turn.get("content", turn.get("value")), where, field)}
+    if turn.get("train") is not None:
+        message["train"] = turn["train"]
+    return message
+
+
+def _content(value: Any, where: str, field: str) -> str:
+    """Text, or a list of text parts; whatever else it is, the schema will say."""
+    if not isinstance(value, list):
+        return value
+    texts = [part.get("text") if isinstance(part, Mapping) and part.get("type") == "text" else None for part in value]
+    if None in texts:
+        raise CannotConvert(where, "holds parts that are not text; only text is supported", f"{field}_not_text")
+    return "".join(map(str, texts))
+
+
+def _kind(value: Any) -> str:
+    return {str: "text", type(None): "null", dict: "an object"}.get(type(value), type(value).__name__)
