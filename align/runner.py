@@ -13,11 +13,12 @@ from align import errors
 from align import plan as plans
 from align.artifact.store import Store
 from align.errors import AlignError, Stopped
+from align.hub import resolve_commit
 from align.job import job_of
 from align.launch.server import Server
 from align.plan import Plan, Step
 from align.recipe import Recipe
-from align.sources import COMMIT, Sources, pin_name, resolve_commit
+from align.sources import COMMIT, Sources, pin_name
 from align.specs import PrepareSpec
 
 
