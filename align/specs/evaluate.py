@@ -13,6 +13,7 @@ from pydantic import Field, field_validator
 from align.specs.base import Model, Port, Settings, Spec
 
 SuiteKind = Literal["generation", "preference", "loss"]
+ScorerName = Literal["stops", "length", "quickstart"]
 SUITE_KINDS: tuple[SuiteKind, ...] = ("generation", "preference", "loss")
 ROWS_OF_SUITE = {"generation": ("prompt",), "preference": ("preference",), "loss": ("text", "messages")}
 
@@ -22,9 +23,7 @@ class Suite(Settings):
 
     kind: SuiteKind
     data: Annotated[str, Port("rows", ("prompt", "preference", "messages", "text"))]
-    scorers: list[str] = Field(
-        ["stops", "length"], description="generation: named scorers, e.g. stops, length, quickstart"
-    )
+    scorers: list[ScorerName] = Field(["stops", "length"], description="generation: what is scored in each answer")
     max_new_tokens: int = Field(256, ge=1)
     temperature: float = Field(0.0, ge=0, description="0 is greedy")
     limit: int | None = Field(None, ge=1, description="only so many rows, the first ones")
@@ -40,6 +39,7 @@ class EvaluateSettings(Spec):
 
     suites: dict[str, Suite] = Field(min_length=1)
     max_length: int = Field(1024, ge=8, description="tokens a row at most")
+    chat_template: str | None = Field(None, description="`chatml`, or a Jinja file, for models that have none")
     batch_size: int = Field(64, ge=1, description="rows a forward pass")
 
     @field_validator("suites", mode="before")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from align.artifact.digests import of_file
 from align.specs.base import Port, Settings, Spec
 from align.specs.trainer_names import refusal
 
@@ -64,6 +66,12 @@ class TrainingSpec(Spec):
     )
     compile: bool = Field(False, description="torch.compile each decoder layer")
     checkpoint_activations: bool = Field(False, description="trade a third more compute for activation memory")
+
+    def identity(self) -> dict[str, Any]:
+        """A template given as a file counts by what it says, not by where it lies."""
+        template = Path(self.chat_template or "")
+        told = {"chat_template": of_file(template)} if self.chat_template and template.is_file() else {}
+        return super().identity() | told
 
     @field_validator("keep")
     @classmethod

@@ -1,0 +1,1 @@
+"""Suites that measure a model, and the statistics of what they find."""

@@ -1,0 +1,1 @@
+"""Sampling completions: the engine interface and the engines behind it."""

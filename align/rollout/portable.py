@@ -1,0 +1,64 @@
+"""The portable engine: transformers' own generation, on any device it runs on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from transformers import GenerationConfig, PreTrainedTokenizerBase
+
+from align.rollout.engine import Completion, Sampling
+
+
+def stop_token_ids(model: Any, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Every token that ends a completion: the tokenizer's and those of the model's generation settings."""
+    configured = getattr(model.generation_config, "eos_token_id", None)
+    listed = configured if isinstance(configured, list) else [configured]
+    return sorted({int(i) for i in [tokenizer.eos_token_id, *listed] if i is not None})
+
+
+class PortableEngine:
+    """Generates in batches of prompts of similar length, padded on the left."""
+
+    def __init__(self, model: Any, tokenizer: PreTrainedTokenizerBase, batch_size: int) -> None:
+        self._model, self._batch_size = model, batch_size
+        self._stops = stop_token_ids(model, tokenizer)
+        self._pad = int(tokenizer.pad_token_id)  # type: ignore[arg-type]
+
+    def generate(
+        self, prompts: Sequence[list[int]], sampling: Sampling, progress: Callable[[int, int], None]
+    ) -> list[Completion]:
+        order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), i))
+        found: dict[int, Completion] = {}
+        with torch.random.fork_rng(), torch.inference_mode():
+            torch.manual_seed(sampling.seed)
+            for start in range(0, len(order), self._batch_size):
+                batch = order[start : start + self._batch_size]
+                for index, completion in zip(batch, self._batch([prompts[i] for i in batch], sampling), strict=True):
+                    found[index] = completion
+                progress(len(found), len(prompts))
+        return [found[i] for i in range(len(prompts))]
+
+    def _batch(self, prompts: list[list[int]], sampling: Sampling) -> list[Completion]:
+        width = max(map(len, prompts))
+        device = self._model.device
+        ids_BP = torch.tensor([[self._pad] * (width - len(p)) + p for p in prompts], device=device)
+        mask_BP = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=device)
+        out_BT = self._model.generate(
+            input_ids=ids_BP, attention_mask=mask_BP, generation_config=self._config(sampling), use_model_defaults=False
+        )
+        return [self._completion(row) for row in out_BT[:, width:].tolist()]
+
+    def _config(self, sampling: Sampling) -> GenerationConfig:
+        settings: dict[str, Any] = {"do_sample": False}
+        if sampling.temperature > 0:
+            settings = {"do_sample": True, "temperature": sampling.temperature, "top_k": 0, "top_p": 1.0}
+        return GenerationConfig(
+            max_new_tokens=sampling.max_new_tokens, pad_token_id=self._pad, eos_token_id=self._stops, **settings
+        )
+
+    def _completion(self, row: list[int]) -> Completion:
+        """A row up to its first stop token; what stands behind it is padding."""
+        end = next((i for i, token in enumerate(row) if token in self._stops), None)
+        return Completion(row if end is None else row[: end + 1], end is not None)
