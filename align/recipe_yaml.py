@@ -50,7 +50,7 @@ def read_document(path: Path, overrides: list[str]) -> Document:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        shipped = "align init lists the recipes that come with align and copies one"
+        shipped = "list and copy the recipes that come with align: align init"
         raise UserError(str(path), "there is no such recipe", "", shipped) from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(str(path), f"the recipe cannot be read ({error})") from None

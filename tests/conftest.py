@@ -1,0 +1,28 @@
+"""Every test is hermetic: no socket leaves the loopback, no hub, no tracking service, a store of its own."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+os.environ.update(
+    HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", TOKENIZERS_PARALLELISM="false", WANDB_MODE="disabled"
+)
+os.environ.pop("WANDB_API_KEY", None)
+
+import pytest
+
+_connect = socket.socket.connect
+
+
+def _loopback_only(self: socket.socket, address: object) -> object:
+    host = address[0] if isinstance(address, tuple) else None
+    if self.family in (socket.AF_INET, socket.AF_INET6) and host not in ("127.0.0.1", "::1", "localhost"):
+        raise OSError(f"tests do not reach the network: {address}")
+    return _connect(self, address)
+
+
+@pytest.fixture(autouse=True)
+def _hermetic(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket.socket, "connect", _loopback_only)
+    monkeypatch.delenv("ALIGN_STORE", raising=False)

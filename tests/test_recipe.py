@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from align import recipe
+from align.errors import RecipeError, UserError
+
+GOOD = """\
+name: small
+seed: 3
+data:
+  chat:  {source: quickstart:chat, as: messages}
+  pairs: {source: quickstart:pairs, as: preference, holdout: 0.2}
+base: org/model
+stages:
+  sft: {kind: sft, model: base, data: chat, learning_rate: 2e-5}
+  dpo: {kind: dpo, policy: sft, data: pairs, eval_data: pairs.holdout, learning_rate: 5e-7}
+  evaluate:
+    kind: evaluate
+    models: [sft, dpo]
+    suites:
+      preference: {data: pairs.holdout, against: sft}
+"""
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "r.yaml"
+    path.write_text(text)
+    return path
+
+
+def problems(tmp_path: Path, text: str, *overrides: str) -> dict[str, tuple[int, str]]:
+    with pytest.raises(RecipeError) as caught:
+        recipe.load(write(tmp_path, text), list(overrides))
+    return {p.key: (p.line, p.message) for p in caught.value.problems}
+
+
+def test_a_good_recipe_expands_into_steps_in_the_order_written(tmp_path: Path) -> None:
+    read = recipe.load(write(tmp_path, GOOD))
+    assert list(read.steps()) == ["chat", "pairs", "sft", "dpo", "evaluate.sft", "evaluate.dpo", "evaluate"]
+
+
+def test_numbers_read_as_yaml_1_2(tmp_path: Path) -> None:
+    """PyYAML alone reads 2e-5 as text."""
+    assert recipe.load(write(tmp_path, GOOD)).stages["sft"].learning_rate == 2e-5  # type: ignore[attr-defined]
+
+
+def test_every_problem_is_told_at_once_with_its_line(tmp_path: Path) -> None:
+    text = GOOD.replace("policy: sft", "policy: sft, betta: 1").replace("2e-5", "fast").replace("seed: 3", "sede: 3")
+    found = problems(tmp_path, text)
+    assert found["sede"] == (2, "unknown key. Did you mean seed?")
+    assert found["stages.sft.learning_rate"][0] == 8 and "valid number" in found["stages.sft.learning_rate"][1]
+    assert found["stages.dpo.betta"] == (9, "unknown key. Did you mean beta?")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key", "line", "told"),
+    [
+        ("policy: sft", "policy: stf", "stages.dpo.policy", 9, 'not a stage, a data entry or base. Did you mean sft?'),
+        ("data: chat", "data: pairs", "stages.sft.data", 8, "pairs holds preference rows, expected messages rows"),
+        ("model: base", "model: chat", "stages.sft.model", 8, "chat gives a rows, expected a model"),
+        ("eval_data: pairs.holdout", "eval_data: pairs.test", "stages.dpo.eval_data", 9, "no part test; it has train, holdout"),
+        ("base: org/model\n", "", "stages.sft.model", 7, "names no base model"),
+        ("policy: sft", "policy: dpo", "stages.dpo", 9, "a circle: dpo -> dpo"),
+        ("kind: dpo", "kind: dop", "stages.dpo.kind", 9, "unknown kind dop. Did you mean dpo?"),
+        ("as: messages", "as: message", "data.chat.as", 4, "found 'message'"),
+        ("data: chat,", "", "stages.sft.data", 8, "is missing"),
+        ("name: small", "name: a/b", "name", 1, "cannot be a name"),
+        ("learning_rate: 5e-7", "learning_rate: 5e-7, trainer: {output_dir: x}", "stages.dpo", 9, "output_dir is decided"),
+        ("learning_rate: 5e-7", "learning_rate: 5e-7, trainer: {adam_bta1: 1}", "stages.dpo", 9, "adam_bta1 is not a setting"),
+        ("learning_rate: 5e-7", "learning_rate: 5e-7, batch_size: 10, micro_batch_size: 4", "stages.dpo", 9, "not a multiple"),
+        ("learning_rate: 5e-7", "learning_rate: 5e-7, keep: best", "stages.dpo.keep", 9, "expected last or best(METRIC)"),
+        ("models: [sft, dpo]", "models: [sft, dop]", "stages.evaluate.models.1", 12, "Did you mean dpo?"),
+        ("preference: {data", "taste: {data", "stages.evaluate.suites.taste.kind", 14, "is missing"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_told_where_it_stands(tmp_path: Path, old: str, new: str, key: str, line: int, told: str) -> None:
+    assert old in GOOD
+    found = problems(tmp_path, GOOD.replace(old, new, 1))
+    assert key in found, found
+    assert found[key][0] == line
+    assert told in found[key][1]
+
+
+def test_a_passed_trainer_setting_is_accepted(tmp_path: Path) -> None:
+    read = recipe.load(write(tmp_path, GOOD), ["stages.dpo.trainer.adam_beta2=0.99"])
+    assert read.stages["dpo"].trainer == {"adam_beta2": 0.99}  # type: ignore[attr-defined]
+
+
+def test_an_override_is_checked_like_the_file(tmp_path: Path) -> None:
+    assert recipe.load(write(tmp_path, GOOD), ["stages.dpo.beta=0.3"]).stages["dpo"].beta == 0.3  # type: ignore[attr-defined]
+    assert problems(tmp_path, GOOD, "stages.dpo.beta=much")["stages.dpo.beta"][0] == 0
+    with pytest.raises(UserError, match="no override"):
+        recipe.load(write(tmp_path, GOOD), ["stages.dpo.beta"])
+
+
+def test_duplicate_keys_aliases_and_tags_are_refused(tmp_path: Path) -> None:
+    assert "twice" in problems(tmp_path, GOOD + "name: again\n")["name"][1]
+    assert "aliases" in problems(tmp_path, "a: &x 1\nb: *x\n")[""][1]
+    assert (
+        "tag"
+        in problems(tmp_path, "name: !!python/name:os.system\n".replace("!!python/name:os.system", "!run x"))["name"][1]
+    )
+
+
+def test_what_is_not_yaml_names_the_line(tmp_path: Path) -> None:
+    line, message = problems(tmp_path, "name: x\ndata: {a: [}\n")[""]
+    assert line == 2 and message.startswith("not YAML")
+
+
+def test_a_missing_recipe_says_where_recipes_come_from(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="align init"):
+        recipe.load(tmp_path / "none.yaml")
+
+
+def test_batch_sizes_that_do_not_divide_name_one_that_does(tmp_path: Path) -> None:
+    found = problems(tmp_path, GOOD, "stages.sft.batch_size=30", "stages.sft.micro_batch_size=8")
+    assert "the nearest that is: 32" in found["stages.sft"][1]
