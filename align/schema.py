@@ -165,6 +165,10 @@ def _ranking_turns(row: Mapping[str, Any]) -> _Fault | None:
     if len(row["ranks"]) != len(row["completions"]):
         found = f"has {len(row['ranks'])} entries for {len(row['completions'])} completions"
         return _Fault("ranks", found, "ranks_count")
+    for index, (message,) in enumerate(row["completions"]):
+        if message["role"] != "assistant":
+            found = f"is a turn of {message['role']}, not the assistant's"
+            return _Fault(f"completions[{index}]", found, "completions_role")
     return _prompt_turns(row)
 
 

@@ -30,7 +30,7 @@ _TEMPLATE_ERRORS = (
     IndexError,
     ValueError,
 )  # what templates raise on turns they refuse
-_PROBED_ROWS = 4  # rows of a stream on which tokenizing in pieces is compared with tokenizing at once
+_PROBED_ROWS = 4  # the first rows of a stream, on which template and tokenizer are looked at more closely
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,38 +71,28 @@ def render_messages(messages: Messages, tokenizer: Tokenizer) -> Rendered:
 def render_rows(rows: Iterable[Mapping[str, Any]], tokenizer: Tokenizer) -> Iterator[Rendered]:
     """Render `messages` rows in order, many at once; see render_messages."""
     _need_template(tokenizer)
-    probes, first = _PROBED_ROWS, 1
+    first = 1
     for batch in _batches(rows):
-        borders = _borders([row["messages"] for row in batch], tokenizer, first)
-        _probe_pieces(borders[:probes], tokenizer)
+        borders = _borders([row["messages"] for row in batch], tokenizer, first, "messages")
         yield from _tokenized(borders, tokenizer, first)
-        probes, first = 0, first + len(batch)
+        first += len(batch)
 
 
 def render_preference(rows: Iterable[Mapping[str, Any]], tokenizer: Tokenizer) -> Iterator[RenderedPair]:
     """Render `preference` rows in order; each answer ends with its stop token, and nothing after it."""
     _need_template(tokenizer)
-    probes, first = _PROBED_ROWS, 1
+    first = 1
     for batch in _batches(rows):
-        prompts = _texts([row["prompt"] for row in batch], tokenizer, True, count(first))
-        pieces = list(prompts)
-        for side in ("chosen", "rejected"):
-            texts = _texts([[*row["prompt"], *row[side]] for row in batch], tokenizer, False, count(first))
-            for number, (prompt, text) in enumerate(zip(prompts, texts, strict=True), first):
-                start = _border(prompt, text, f"row {number:,}, field {side}")
-                pieces.append(
-                    text[start : _stop_border(text, start, len(text), tokenizer, f"row {number:,}, field {side}")]
-                )
-        _probe_pieces(
-            [_pair_borders(p, c) for p, c in zip(prompts[:probes], pieces[len(batch) :], strict=False)], tokenizer
+        chosen, rejected = (
+            _borders([_answered(row, side) for row in batch], tokenizer, first, side) for side in ("chosen", "rejected")
         )
-        ids, size = _encode(pieces, tokenizer), len(batch)
-        for index in range(size):
-            pair = RenderedPair(ids[index], ids[size + index], ids[2 * size + index])
-            _check_stop(pair.chosen_ids, tokenizer, f"row {first + index:,}, field chosen")
-            _check_stop(pair.rejected_ids, tokenizer, f"row {first + index:,}, field rejected")
-            yield pair
-        probes, first = 0, first + size
+        answers = [row.text[row.spans[0][0] :] for row in (*chosen, *rejected)]
+        ids = _encode([row.text[: row.spans[0][0]] for row in chosen] + answers, tokenizer)
+        prompts, answers = ids[: len(batch)], ids[len(batch) :]
+        for number, answer in enumerate(answers):
+            _check_stop(answer, tokenizer, f"row {first + number % len(batch):,}")
+        yield from map(RenderedPair, prompts, answers[: len(batch)], answers[len(batch) :])
+        first += len(batch)
 
 
 def render_prompt(messages: Messages, tokenizer: Tokenizer) -> list[int]:
@@ -211,9 +201,14 @@ def _apply(conversations: list[Messages], tokenizer: Tokenizer, asks: bool) -> l
     return tokenizer.apply_chat_template(plain, tokenize=False, add_generation_prompt=asks)  # type: ignore[return-value]
 
 
-def _borders(conversations: list[Messages], tokenizer: Tokenizer, first: int) -> list[_Borders]:
+def _answered(row: Mapping[str, Any], side: str) -> Messages:
+    """A preference row's conversation, of which only the answer counts."""
+    return [*({**message, "train": False} for message in row["prompt"]), *row[side]]
+
+
+def _borders(conversations: list[Messages], tokenizer: Tokenizer, first: int, field: str) -> list[_Borders]:
     """The trained spans of every conversation. All prefixes of all conversations are rendered in two batches."""
-    turns = [_trained_turns(messages, number) for number, messages in enumerate(conversations, first)]
+    turns = [_trained_turns(messages, f"row {n:,}, field {field}") for n, messages in enumerate(conversations, first)]
     until = [messages[: kept[-1] + 1] for messages, kept in zip(conversations, turns, strict=True)]
     before = [messages[:turn] for messages, kept in zip(until, turns, strict=True) for turn in kept]
     through = [messages[: turn + 1] for messages, kept in zip(until, turns, strict=True) for turn in kept[:-1]]
@@ -224,21 +219,24 @@ def _borders(conversations: list[Messages], tokenizer: Tokenizer, first: int) ->
     for number, (text, kept) in enumerate(zip(texts, turns, strict=True), first):
         spans = []
         for turn in kept:
-            where = f"row {number:,}, field messages[{turn}]"
+            where = f"row {number:,}, field {field}" + (f"[{turn}]" if field == "messages" else "")
             start = _border(next(starts), text, where)
             end = len(text) if turn == kept[-1] else _border(next(ends), text, where)
             spans.append((start, _stop_border(text, start, end, tokenizer, where)))
         found.append(_Borders(text[: spans[-1][1]], spans))
+    if first == 1:
+        for messages, kept, row in list(zip(until, turns, found, strict=True))[:_PROBED_ROWS]:
+            _probe_generation_prompt(messages, kept[0], row, tokenizer)
+            _probe_pieces(row, tokenizer)
     return found
 
 
-def _trained_turns(messages: Messages, number: int) -> list[int]:
+def _trained_turns(messages: Messages, where: str) -> list[int]:
     turns = [i for i, m in enumerate(messages) if m["role"] == "assistant" and m.get("train") is not False]
     if not turns:
         raise DataError(
-            f"row {number:,}, field messages", "no turn is trained: there is no assistant turn, or all say train: false",
-            remedy="Drop the row.",
-        )  # fmt: skip
+            where, "no turn is trained: there is no assistant turn, or all say train: false", remedy="Drop the row."
+        )
     return turns
 
 
@@ -265,11 +263,23 @@ def _stop_border(text: str, start: int, end: int, tokenizer: Tokenizer, where: s
         return at + len(stop)
     raise ModelError(
         f"chat template, {where}",
-        f"the stop token {stop} is never trained: the turn ends with {text[max(start, end - 40) : end]!r}"
-        if at != start
-        else "nothing stands between the generation prompt and the stop token",
+        f"the stop token {stop} is never trained: the turn ends with {text[max(start, end - 40) : end]!r}",
         "An answer has to end with the token that generation stops on",
         "Set eos_token in tokenizer_config.json to the token that ends a turn, or let the template write it.",
+    )
+
+
+def _probe_generation_prompt(messages: Messages, turn: int, row: _Borders, tokenizer: Tokenizer) -> None:
+    """Where a template ignores add_generation_prompt, the header of an answer would pass for part of the answer."""
+    start = row.spans[0][0]
+    begins = row.text[start:].lstrip().startswith(messages[turn]["content"].strip())
+    if begins or len(_apply([messages[:turn]], tokenizer, False)[0]) != start:
+        return
+    raise ModelError(
+        f"{_name(tokenizer)}, chat template",
+        f"there is no generation prompt: the trained text begins {row.text[start : start + 40]!r}",
+        "With add_generation_prompt the template has to write all that stands before an answer",
+        "Add {% if add_generation_prompt %} with the header of an assistant turn to the template.",
     )
 
 
@@ -314,18 +324,13 @@ def _encode(texts: list[str], tokenizer: Tokenizer) -> list[list[int]]:
     return encoded["input_ids"]  # type: ignore[return-value]
 
 
-def _pair_borders(prompt: str, answer: str) -> _Borders:
-    return _Borders(prompt + answer, [(len(prompt), len(prompt) + len(answer))])
-
-
-def _probe_pieces(rows: list[_Borders], tokenizer: Tokenizer) -> None:
+def _probe_pieces(row: _Borders, tokenizer: Tokenizer) -> None:
     """Tokenizing in pieces must not change the text (some tokenizers put a space before each piece)."""
-    for row in rows:
-        pieces = [token for ids in _encode(list(_pieces(row)), tokenizer) for token in ids]
-        whole = _encode([row.text], tokenizer)[0]
-        if tokenizer.decode(pieces) != tokenizer.decode(whole):
-            raise ModelError(
-                _name(tokenizer), "the tokenizer changes the text where an answer begins",
-                f"{tokenizer.decode(whole)[:80]!r} became {tokenizer.decode(pieces)[:80]!r} when cut there",
-                "Use a tokenizer that adds no space at the start of a text (add_prefix_space: false, legacy: false).",
-            )  # fmt: skip
+    pieces = tokenizer.decode([token for ids in _encode(list(_pieces(row)), tokenizer) for token in ids])
+    whole = tokenizer.decode(_encode([row.text], tokenizer)[0])
+    if pieces != whole:
+        raise ModelError(
+            _name(tokenizer), "the tokenizer changes the text where an answer begins",
+            f"{whole[:80]!r} became {pieces[:80]!r} when cut there",
+            "Use a tokenizer that adds no space at the start of a text (add_prefix_space: false, legacy: false).",
+        )  # fmt: skip
