@@ -1,0 +1,173 @@
+"""From a trainer to a trained model and its metrics: resume, train, keep the last or the best."""
+
+from __future__ import annotations
+
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import datasets
+import torch
+import transformers
+from datasets import Dataset
+from peft import PeftConfig
+
+from align.errors import DataError, Stopped, TrainingError
+from align.loop import checkpoints
+from align.loop.callbacks import wanted_metric
+from align.loop.trl_private import STATE, DpoLoop, SftLoop
+from align.models.packed import PACKED, supports_packing
+from align.specs.training import TrainingSpec
+
+LAST_SHARE = 0.1  # of the steps, over which the loss returned is averaged
+_UNTOLD = (
+    "train_runtime",
+    "train_samples_per_second",
+    "train_steps_per_second",
+    "total_flos",
+    "train_loss",
+    "epoch",
+    "step",
+)
+
+
+def sft_loop(
+    model: Any,
+    arguments: Any,
+    tokenizer: Any,
+    collator: Any,
+    data: Dataset,
+    eval_data: Dataset | None,
+    adapter: PeftConfig | None = None,
+) -> SftLoop:
+    """A trainer for rows of packed tokens."""
+    if supports_packing(model.config):
+        model.set_attn_implementation(PACKED)
+    with quiet():
+        return SftLoop(
+            model=model, args=arguments, processing_class=tokenizer, data_collator=collator,
+            train_dataset=data, eval_dataset=eval_data, peft_config=adapter,
+        )  # fmt: skip
+
+
+def dpo_loop(
+    model: Any,
+    reference: Any | None,
+    arguments: Any,
+    tokenizer: Any,
+    data: Dataset,
+    eval_data: Dataset | None,
+    adapter: PeftConfig | None = None,
+) -> DpoLoop:
+    """A trainer for rendered pairs. Without a reference the model without its adapter is the reference."""
+    with quiet():
+        return DpoLoop(
+            model=model, ref_model=reference, args=arguments, processing_class=tokenizer,
+            train_dataset=data, eval_dataset=eval_data, peft_config=adapter,
+        )  # fmt: skip
+
+
+def train(loop: Any, spec: TrainingSpec, tracker: Any) -> dict[str, float]:
+    """Train from the last good checkpoint, or from the start, to the end; returns the metrics.
+
+    The loop's model is then the one to keep. Raises Stopped when asked to stop (after saving), TrainingError where a loss
+    or gradient is not finite, ResourceError-like faults as they come.
+    """
+    root = Path(loop.args.output_dir)
+    callback = loop.follow(spec, tracker)
+    good = checkpoints.last_good(root)
+    with quiet():
+        if good and _is_finished(good):
+            loop.adopt(good)  # TRL would train one step more
+        else:
+            if good:
+                tracker.note(f"resumed from step {checkpoints.step_of(good)}")
+            loop.train(resume_from_checkpoint=str(good) if good else None)
+        if callback.stopped:
+            raise Stopped
+        if wanted_metric(spec):
+            _keep_best(loop, root, tracker)
+    return _metrics(loop, spec)
+
+
+def _is_finished(checkpoint: Path) -> bool:
+    state = json.loads((checkpoint / STATE).read_text())
+    return state["global_step"] >= state["max_steps"]
+
+
+def _keep_best(loop: Any, root: Path, tracker: Any) -> None:
+    step, last = loop.state.best_global_step, loop.state.global_step
+    if step and step != last:
+        best = root / f"checkpoint-{step}"
+        if not checkpoints.verify(best):
+            raise TrainingError("keep", f"the best checkpoint, of step {step}, is damaged", remedy="Train again.")
+        loop.adopt_weights(best)
+        tracker.note(f"kept the model of step {step} of {last}, the best by {loop.state.best_metric:.6g}")
+
+
+def _metrics(loop: Any, spec: TrainingSpec) -> dict[str, float]:
+    """The last value of everything logged; the loss as a mean over the last tenth of the steps."""
+    history = loop.state.log_history
+    told: dict[str, float] = {}
+    for logs in history:
+        told |= {name: float(value) for name, value in logs.items() if isinstance(value, (int, float))}
+    best = loop.state.best_global_step if wanted_metric(spec) else None
+    for logs in history:  # the evaluation of the model that is kept
+        if best and logs.get("step") == best:
+            told |= {name: float(value) for name, value in logs.items() if name.startswith("eval_")}
+    steps = loop.state.global_step
+    last = [logs["loss"] for logs in history if "loss" in logs and logs["step"] > steps * (1 - LAST_SHARE)]
+    told = {name: value for name, value in told.items() if name not in _UNTOLD and "_per_second" not in name}
+    return told | {
+        "loss": sum(last) / len(last) if last else told.get("loss", float("nan")),
+        "steps": float(steps),
+        "tokens": float(loop.tokens),
+        "tokens_per_second": loop.tokens / max(loop.train_seconds, 1e-9),
+        **({"best_step": float(best)} if best else {}),
+    }
+
+
+def compile_layers(model: Any) -> None:
+    """torch.compile each decoder layer where it stands: one compilation serves them all, and names stay as they are."""
+    stacks = [m for m in model.base_model.modules() if isinstance(m, torch.nn.ModuleList)]
+    for layer in max(stacks, key=lambda stack: sum(p.numel() for p in stack.parameters())):
+        layer.compile()
+
+
+def check_budget(counts: dict[str, float], rows: int, spec: TrainingSpec, where: str) -> dict[str, float]:
+    """The row counts as metrics; DataError when max_length cut or dropped more rows than the budget allows."""
+    lost = counts["truncated_rows"] + counts["dropped_rows"]
+    if rows == 0 or lost > spec.drop_budget * rows:
+        raise DataError(
+            where,
+            f"max_length {spec.max_length} cuts {counts['truncated_rows']:.0f} and drops {counts['dropped_rows']:.0f} of "
+            f"{rows:,} rows" if rows else "there are no rows",
+            f"At most {spec.drop_budget:.2%} (drop_budget)",
+            "Raise max_length or drop_budget, or leave the long rows out.",
+        )  # fmt: skip
+    return {"rows/truncated": counts["truncated_rows"], "rows/dropped": counts["dropped_rows"]}
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps the libraries' bars, prints and warnings off the terminal; errors still come through."""
+    before = transformers.utils.logging.get_verbosity()
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    datasets.disable_progress_bars()
+    chatter = [logging.getLogger(name) for name in ("trl", "accelerate", "datasets", "peft")]
+    levels = [logger.level for logger in chatter]
+    for logger in chatter:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        transformers.utils.logging.set_verbosity(before)
+        for logger, level in zip(chatter, levels, strict=True):
+            logger.setLevel(level)
