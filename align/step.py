@@ -68,7 +68,7 @@ def carry_out(job: Job, tracker_of: Callable[[Path], Tracker]) -> Sealed:
             files={},
             digest="",
             row_type=job.row_type,
-            rows={name.removeprefix("rows/"): int(n) for name, n in metrics.items() if name.startswith("rows/")},
+            rows=_row_counts(partial, metrics),
             base=parents.get(spec.trains) if (partial / "model" / "adapter_config.json").exists() else None,
             metrics=metrics,
             notes=tracker.notes,
@@ -167,6 +167,12 @@ def _open_partial(partial: Path, job: Job) -> None:
     for path in partial.iterdir():  # half-written results of the run before; only its checkpoints are whole
         if path.name.startswith(("model", "rows-", "report.json", "metrics.json")) and path.name != "metrics.jsonl":
             shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _row_counts(partial: Path, metrics: dict[str, float]) -> dict[str, int]:
+    """Rows by part, for the parts that there are files of."""
+    parts = [path.stem.removeprefix("rows-") for path in sorted(partial.glob("rows-*.parquet"))]
+    return {part: int(metrics[f"rows/{part}"]) for part in parts if f"rows/{part}" in metrics}
 
 
 def versions() -> dict[str, str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -45,9 +46,10 @@ class PortableEngine:
         device = self._model.device
         ids_BP = torch.tensor([[self._pad] * (width - len(p)) + p for p in prompts], device=device)
         mask_BP = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=device)
-        out_BT = self._model.generate(
-            input_ids=ids_BP, attention_mask=mask_BP, generation_config=self._config(sampling), use_model_defaults=False
-        )
+        with _own_settings(self._model):
+            out_BT = self._model.generate(
+                input_ids=ids_BP, attention_mask=mask_BP, generation_config=self._config(sampling)
+            )
         return [self._completion(row) for row in out_BT[:, width:].tolist()]
 
     def _config(self, sampling: Sampling) -> GenerationConfig:
@@ -62,3 +64,14 @@ class PortableEngine:
         """A row up to its first stop token; what stands behind it is padding."""
         end = next((i for i, token in enumerate(row) if token in self._stops), None)
         return Completion(row if end is None else row[: end + 1], end is not None)
+
+
+@contextmanager
+def _own_settings(model: Any) -> Iterator[None]:
+    """Without the model's shipped generation settings: transformers fills whatever ours leave open from them, so that a
+    repetition penalty or a top-p that came with the model would quietly bend what is sampled."""
+    shipped, model.generation_config = model.generation_config, GenerationConfig()
+    try:
+        yield
+    finally:
+        model.generation_config = shipped
