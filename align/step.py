@@ -14,14 +14,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import snapshot_download
-
 from align.artifact import crash, digests, lock
-from align.artifact.inputs import AnyInput, Inputs, ModelInput, ReportInput, RowsInput, SourceInput
+from align.artifact.inputs import AnyInput, Inputs, ReportInput, RowsInput, SourceInput
 from align.artifact.manifest import Manifest, Parent
 from align.artifact.store import Sealed, Store, free_bytes
-from align.errors import ModelError, ResourceError
+from align.errors import ResourceError
 from align.job import Job, spec_of
+from align.models.inputs import model_input, outside_model
 from align.stages import compare, dpo, measure, prepare, pretrain, sft
 from align.tracking import Tracker
 
@@ -34,7 +33,6 @@ RUN = {
     "compare": compare.run,
 }
 LIBRARIES = ("torch", "transformers", "trl", "peft", "datasets", "accelerate", "tokenizers", "pyarrow", "numpy")
-MODEL_FILES = ("*.safetensors", "*.json", "*.jinja", "*.model", "merges.txt", "vocab.txt")
 NEEDED_BYTES = 200 << 20  # below this nothing is started: a manifest, a log and a small model must fit
 
 
@@ -111,33 +109,6 @@ def _input_of(name: str, sealed: Sealed, part: str | None, store: Store) -> AnyI
     if (sealed.path / "model").is_dir():
         return model_input(name, sealed, store)
     return ReportInput(name, sealed.path / "report.json", manifest.digest)
-
-
-def model_input(name: str, sealed: Sealed, store: Store) -> ModelInput:
-    """A model artifact; an adapter with the base it was trained on, which is opened and verified like any input."""
-    base = sealed.manifest.base
-    if base is None:
-        return ModelInput(name, sealed.path / "model", sealed.manifest.digest)
-    if base.key:
-        below: ModelInput = model_input(f"{name}'s base", store.open(base.kind, base.key), store)
-    else:
-        below = outside_model(SourceInput(base.kind, base.source or "", None, base.revision, base.digest))
-    if below.digest != base.digest:
-        raise ModelError(
-            name, f"its base {below.path} holds something else than it was trained on", "", "train it again"
-        )
-    return ModelInput(name, sealed.path / "model", sealed.manifest.digest, below)
-
-
-def outside_model(source: SourceInput) -> ModelInput:
-    """The model a recipe calls base: a local folder, or a hub id at its pinned commit, without any code of its own."""
-    if source.kind == "hub":
-        path = Path(snapshot_download(source.location, revision=source.revision, allow_patterns=list(MODEL_FILES)))
-        return ModelInput("base", path, source.digest)
-    path = Path(source.location)
-    if not (path / "config.json").is_file() and (path / "model" / "config.json").is_file():
-        path = path / "model"  # a sealed artifact given as a folder
-    return ModelInput("base", path, source.digest)
 
 
 def _check_disk(store: Store, job: Job) -> None:

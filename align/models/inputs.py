@@ -1,0 +1,40 @@
+"""Models as a stage is handed them: from a sealed artifact with all it rests on, or from outside."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from huggingface_hub import snapshot_download
+
+from align.artifact.inputs import ModelInput, SourceInput
+from align.artifact.store import Sealed, Store
+from align.errors import ModelError
+
+MODEL_FILES = ("*.safetensors", "*.json", "*.jinja", "*.model", "merges.txt", "vocab.txt")
+
+
+def model_input(name: str, sealed: Sealed, store: Store) -> ModelInput:
+    """A model artifact; an adapter with the base it was trained on, which is opened and verified like any input."""
+    base = sealed.manifest.base
+    if base is None:
+        return ModelInput(name, sealed.path / "model", sealed.manifest.digest)
+    if base.key:
+        below: ModelInput = model_input(f"{name}'s base", store.open(base.kind, base.key), store)
+    else:
+        below = outside_model(SourceInput(base.kind, base.source or "", None, base.revision, base.digest))
+    if below.digest != base.digest:
+        raise ModelError(
+            name, f"its base {below.path} holds something else than it was trained on", "", "train it again"
+        )
+    return ModelInput(name, sealed.path / "model", sealed.manifest.digest, below)
+
+
+def outside_model(source: SourceInput) -> ModelInput:
+    """The model a recipe calls base: a local folder, or a hub id at its pinned commit, without any code of its own."""
+    if source.kind == "hub":
+        path = Path(snapshot_download(source.location, revision=source.revision, allow_patterns=list(MODEL_FILES)))
+        return ModelInput("base", path, source.digest)
+    path = Path(source.location)
+    if not (path / "config.json").is_file() and (path / "model" / "config.json").is_file():
+        path = path / "model"  # a sealed artifact given as a folder
+    return ModelInput("base", path, source.digest)
