@@ -135,8 +135,11 @@ def _require_inputs(plan: Plan, step: Step) -> None:
 
 
 def _carry_out(server: Server, plan: Plan, step: Step, store: Store, listener: Listener) -> None:
-    with server.start(job_of(plan, step, str(store.root))) as (process, wire), _Interrupts(process) as interrupts:
-        last = _listen(wire, lambda event: listener.told(step, event))
+    def tell(event: dict[str, Any]) -> None:
+        listener.told(step, event)
+
+    with server.start(job_of(plan, step, str(store.root))) as (process, wire), _Interrupts(process, tell) as interrupts:
+        last = _listen(wire, tell)
         process.join()
         if last.get("event") == "sealed":
             listener.sealed(step, last["metrics"], last["seconds"])
@@ -185,8 +188,8 @@ def _death(code: int | None, step: Step) -> AlignError:
 class _Interrupts:
     """Turns Ctrl-C and SIGTERM into a request to the child to save and end; a second one does not hurry it."""
 
-    def __init__(self, process: BaseProcess) -> None:
-        self._process = process
+    def __init__(self, process: BaseProcess, tell: Callable[[dict[str, Any]], None]) -> None:
+        self._process, self._tell = process, tell
         self.received = 0
 
     def __enter__(self) -> _Interrupts:
@@ -200,4 +203,5 @@ class _Interrupts:
     def _ask(self, number: int, _: object) -> None:
         if not self.received and self._process.is_alive():
             self._process.terminate()
+            self._tell({"event": "stopping"})
         self.received = self.received or number
