@@ -34,12 +34,17 @@ def conversation(turns: Any, field: str) -> list[Message]:
     return [m for m in messages if m["role"] != "system" or str(m["content"] or "").strip()]
 
 
-def prompt_of(value: Any, field: str = "prompt", system: Any = None) -> list[Message]:
-    """A prompt given as one text (a user turn) or as turns, with a system text in front where there is one."""
-    messages = [{"role": "user", "content": value}] if isinstance(value, str) else conversation(value, field)
+def with_system(messages: list[Message], system: Any) -> list[Message]:
+    """The conversation behind a system text that stood in a column of its own, if there is one."""
     if isinstance(system, str) and system.strip() and (not messages or messages[0]["role"] != "system"):
         return [{"role": "system", "content": system}, *messages]
     return messages
+
+
+def prompt_of(value: Any, field: str = "prompt", system: Any = None) -> list[Message]:
+    """A prompt given as one text (a user turn) or as turns."""
+    turns = [{"role": "user", "content": value}] if isinstance(value, str) else conversation(value, field)
+    return with_system(turns, system)
 
 
 def answer_of(value: Any, field: str) -> list[Message]:

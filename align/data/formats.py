@@ -16,7 +16,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from align.data.conversations import CannotConvert, answer_of, conversation, prompt_of, shared_prompt, without_prompt
+from align.data.conversations import (
+    CannotConvert,
+    answer_of,
+    conversation,
+    prompt_of,
+    shared_prompt,
+    with_system,
+    without_prompt,
+)
 from align.errors import DataError
 
 Raw = Mapping[str, Any]
@@ -134,12 +142,12 @@ def text_row(raw: Raw) -> Row:
 
 def chat_row(raw: Raw) -> Row:
     """{"messages": [{"role": "user", "content": "Hi"}, ...]}, also with a `system` column."""
-    return {"messages": prompt_of(raw["messages"], "messages", raw.get("system"))}
+    return {"messages": with_system(conversation(raw["messages"], "messages"), raw.get("system"))}
 
 
 def sharegpt_row(raw: Raw) -> Row:
     """{"conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", ...}], "system": "..."}."""
-    return {"messages": prompt_of(raw["conversations"], "conversations", raw.get("system"))}
+    return {"messages": with_system(conversation(raw["conversations"], "conversations"), raw.get("system"))}
 
 
 def completion_row(raw: Raw) -> Row:
@@ -162,7 +170,7 @@ def _alpaca_prompt(raw: Raw) -> list[dict[str, Any]]:
         for question, answer in earlier
         for turn in ({"role": "user", "content": question}, {"role": "assistant", "content": answer})
     ]
-    return prompt_of([*turns, {"role": "user", "content": asked}], "instruction", raw.get("system"))
+    return with_system([*turns, {"role": "user", "content": asked}], raw.get("system"))
 
 
 # --- prompt -----------------------------------------------------------------------------------------------------------
@@ -202,7 +210,7 @@ def preference_row(raw: Raw) -> Row:
     if isinstance(raw["prompt"], str) and len(chosen) > 1 and len(rejected) > 1:
         inside = shared_prompt(chosen, rejected)
         if raw["prompt"].strip() in [str(turn["content"]).strip() for turn in inside if turn["role"] == "user"]:
-            prompt = prompt_of(inside, "chosen", raw.get("system"))
+            prompt = with_system(inside, raw.get("system"))
     return {
         "prompt": prompt,
         "chosen": without_prompt(chosen, prompt, "chosen"),
@@ -217,7 +225,7 @@ def implicit_prompt_row(raw: Raw) -> Row:
     if not prompt:
         raise CannotConvert("chosen", "and rejected do not begin with a prompt that both share", "prompt_not_shared")
     answers = {"chosen": chosen[len(prompt) :], "rejected": rejected[len(prompt) :]}
-    return {"prompt": prompt_of(prompt, "chosen", raw.get("system")), **answers}
+    return {"prompt": with_system(prompt, raw.get("system")), **answers}
 
 
 def _is_text(*names: str) -> Callable[[Raw], bool]:
