@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from typing import Any
 
 os.environ.update(
     HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", TOKENIZERS_PARALLELISM="false", WANDB_MODE="disabled"
@@ -26,3 +27,11 @@ def _loopback_only(self: socket.socket, address: object) -> object:
 def _hermetic(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket.socket, "connect", _loopback_only)
     monkeypatch.delenv("ALIGN_STORE", raising=False)
+
+
+@pytest.fixture(scope="session")
+def subject() -> Any:
+    """A small random model with what is needed to measure it (align.evals.suites.Subject)."""
+    from tests.subjects import make_subject
+
+    return make_subject()

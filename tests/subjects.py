@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from align.evals.suites import Subject
 from align.models.new import new_model, train_tokenizer
 from align.rollout.portable import PortableEngine
@@ -14,8 +12,7 @@ from align.specs.pretrain import Architecture
 TEXTS = ["the quick brown fox jumps over the lazy dog", "a cat sat on the mat", "what is a fox ?"] * 3
 
 
-@pytest.fixture(scope="session")
-def subject() -> Subject:
+def make_subject() -> Subject:
     """A random two-layer model: what suites say of it can be computed again by plain transformers."""
     architecture = Architecture(layers=2, width=32, heads=4, kv_heads=2, vocab_size=320, context=128)
     tokenizer = train_tokenizer(TEXTS, architecture)

@@ -10,7 +10,7 @@ from align.errors import DataError
 from align.evals import suites
 from align.evals.suites import Subject
 from align.specs.evaluate import Suite
-from tests.subjects import assistant, subject, user
+from tests.subjects import assistant, user
 
 
 def silent(done: int, total: int) -> None:

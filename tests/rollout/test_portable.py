@@ -9,7 +9,6 @@ import torch
 from align.evals.suites import Subject
 from align.rollout.engine import Sampling
 from align.rollout.portable import PortableEngine
-from tests.subjects import subject
 
 
 def silent(done: int, total: int) -> None:
