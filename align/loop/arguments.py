@@ -10,6 +10,7 @@ import torch
 from trl import DPOConfig, SFTConfig
 
 from align.errors import TrainingError
+from align.models.quiet import quiet
 from align.specs.dpo import DpoSpec
 from align.specs.training import TrainingSpec
 
@@ -112,12 +113,14 @@ def common_arguments(spec: TrainingSpec, folder: Path, micro: int) -> dict[str, 
     }
 
 
+@quiet()
 def sft_arguments(spec: TrainingSpec, folder: Path, micro: int) -> SFTConfig:
     """For pretraining and SFT: batches come packed, so that TRL is to prepare, pad and cut nothing."""
     arguments = common_arguments(spec, folder, micro)
     return _checked(SFTConfig(**arguments, packing=False, dataset_kwargs={"skip_prepare_dataset": True}))
 
 
+@quiet()
 def dpo_arguments(spec: DpoSpec, folder: Path, micro: int, precomputed: bool = False) -> DPOConfig:
     arguments = common_arguments(spec, folder, micro)
     return _checked(

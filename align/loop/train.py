@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import json
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import datasets
 import torch
-import transformers
 from datasets import Dataset
 from peft import PeftConfig
 
@@ -21,18 +15,14 @@ from align.loop import checkpoints
 from align.loop.callbacks import wanted_metric
 from align.loop.trl_private import STATE, DpoLoop, SftLoop
 from align.models.packed import PACKED, supports_packing
+from align.models.quiet import quiet
 from align.specs.training import TrainingSpec
 
 LAST_SHARE = 0.1  # of the steps, over which the loss returned is averaged
 _UNTOLD = (
-    "train_runtime",
-    "train_samples_per_second",
-    "train_steps_per_second",
-    "total_flos",
-    "train_loss",
-    "epoch",
-    "step",
-)
+    "train_runtime", "train_samples_per_second", "train_steps_per_second", "total_flos", "train_loss", "epoch", "step",
+    "eval_runtime", "eval_samples_per_second", "eval_steps_per_second", "num_tokens", "eval_num_tokens",
+)  # fmt: skip
 
 
 def sft_loop(
@@ -121,7 +111,7 @@ def _metrics(loop: Any, spec: TrainingSpec) -> dict[str, float]:
             told |= {name: float(value) for name, value in logs.items() if name.startswith("eval_")}
     steps = loop.state.global_step
     last = [logs["loss"] for logs in history if "loss" in logs and logs["step"] > steps * (1 - LAST_SHARE)]
-    told = {name: value for name, value in told.items() if name not in _UNTOLD and "_per_second" not in name}
+    told = {name: value for name, value in told.items() if name not in _UNTOLD}
     return told | {
         "loss": sum(last) / len(last) if last else told.get("loss", float("nan")),
         "steps": float(steps),
@@ -150,24 +140,3 @@ def check_budget(counts: dict[str, float], rows: int, spec: TrainingSpec, where:
             "Raise max_length or drop_budget, or leave the long rows out.",
         )  # fmt: skip
     return {"rows/truncated": counts["truncated_rows"], "rows/dropped": counts["dropped_rows"]}
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keeps the libraries' bars, prints and warnings off the terminal; errors still come through."""
-    before = transformers.utils.logging.get_verbosity()
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    datasets.disable_progress_bars()
-    chatter = [logging.getLogger(name) for name in ("trl", "accelerate", "datasets", "peft")]
-    levels = [logger.level for logger in chatter]
-    for logger in chatter:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        transformers.utils.logging.set_verbosity(before)
-        for logger, level in zip(chatter, levels, strict=True):
-            logger.setLevel(level)

@@ -243,6 +243,26 @@ class SftLoop(Loop, SFTTrainer):
 class DpoLoop(Loop, DPOTrainer):
     """TRL's DPOTrainer on rendered pairs."""
 
+    _pairs_evaluated: tuple[int, ...] = ()
+
+    def compute_loss(self: Any, model: Any, inputs: Any, return_outputs: bool = False, **kwargs: Any) -> Any:
+        if not self.model.training:
+            self._pairs_evaluated += (len(inputs["input_ids"]) // 2,)
+        return super().compute_loss(model, inputs, return_outputs, **kwargs)
+
+    def log(self: Any, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        """TRL's, with a small last batch of an evaluation weighing no more than its pairs."""
+        sizes, self._pairs_evaluated = self._pairs_evaluated, ()
+        for name, values in self._metrics["eval"].items():
+            if len(values) == len(sizes):
+                self._metrics["eval"][name] = [sum(v * n for v, n in zip(values, sizes, strict=True)) / sum(sizes)]
+        super().log(logs, *args, **kwargs)
+
+    def forget_reference(self: Any) -> None:
+        """Read reference logprobs from the rows from now on."""
+        self.precompute_ref_logps = True
+        self.ref_model = None
+
     def sequence_logps(self: Any, model: Any, batch: dict[str, Any]) -> torch.Tensor:
         """Summed completion logprobs of a collated batch of pairs, chosen first, computed as training computes them."""
         inputs = self._prepare_inputs(dict(batch))

@@ -7,6 +7,7 @@ than a random start.
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,12 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 from align.artifact.inputs import ModelInput
 from align.errors import ModelError
 from align.models.embeddings import grow_embeddings
+from align.models.quiet import quiet
 
 _FAULTS = (OSError, ValueError, KeyError, RuntimeError, SafetensorError)
 
 
+@quiet()
 def load_model(
     source: ModelInput,
     dtype: torch.dtype = torch.float32,
@@ -42,11 +45,13 @@ def load_model(
     return model.eval()
 
 
+@quiet()
 def save_model(model: Any, tokenizer: PreTrainedTokenizerBase, folder: Path, base_digest: str = "") -> None:
-    """Write a model and its tokenizer to a new folder; the same weights give the same bytes.
+    """Write a model and its tokenizer to a folder, anew; the same weights give the same bytes.
 
     A PeftModel is saved as an adapter that records `base_digest` as its base.
     """
+    shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     if isinstance(model, PeftModel):
         _save_adapter(model, folder, base_digest)

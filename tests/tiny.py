@@ -1,0 +1,109 @@
+"""Tiny models, rows and a recorder, made within a second, for tests that train."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from align.artifact.digests import of_file
+from align.artifact.inputs import Inputs, ModelInput, RowsInput
+from align.data.store_rows import RowWriter, part_file
+from align.models.load import save_model
+from align.models.new import new_model, train_tokenizer
+from align.specs.pretrain import Architecture
+
+torch.set_num_threads(1)
+
+WORDS = ["red", "blue", "green", "cat", "dog", "bird", "runs", "sleeps", "sings", "here", "there", "now", "never", "big", "small", "old", "new", "warm", "cold"]
+SHAPE = Architecture(layers=2, width=32, heads=4, kv_heads=2, mlp_width=64, vocab_size=300, context=128, chat_template="quickstart")  # fmt: skip
+
+
+class Recorder:
+    """The tracker's face, remembering what it was told. `stop_after`: ask to stop once so many steps were told."""
+
+    def __init__(self, stop_after: int | None = None) -> None:
+        self.logged: list[tuple[int, dict[str, float]]] = []
+        self.notes: list[str] = []
+        self.done = 0
+        self._stop_after = stop_after
+
+    @property
+    def stop_requested(self) -> bool:
+        return self._stop_after is not None and self.done + 1 >= self._stop_after
+
+    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        self.logged.append((step, dict(metrics)))
+
+    def progress(self, done: int, total: int, **telling: float) -> None:
+        self.done = done
+
+    def note(self, sentence: str) -> None:
+        self.notes.append(sentence)
+
+
+def sentence(rng: random.Random, low: int = 3, high: int = 9) -> str:
+    return " ".join(rng.choice(WORDS) for _ in range(rng.randint(low, high)))
+
+
+def texts(count: int, seed: int = 0) -> list[dict[str, Any]]:
+    rng = random.Random(seed)
+    return [{"text": sentence(rng, 5, 20)} for _ in range(count)]
+
+
+def chats(count: int, seed: int = 0) -> list[dict[str, Any]]:
+    """The answer is always the first word of the question, twice."""
+    rng = random.Random(seed)
+    rows = []
+    for _ in range(count):
+        question = sentence(rng)
+        word = question.split()[0]
+        turns = [{"role": "user", "content": question}, {"role": "assistant", "content": f"{word} {word}"}]
+        rows.append({"messages": turns})
+    return rows
+
+
+def pairs(count: int, seed: int = 0) -> list[dict[str, Any]]:
+    """Preferred is always the answer with `warm`; `cold` never is."""
+    rng = random.Random(seed)
+    rows = []
+    for _ in range(count):
+        ends = sentence(rng, 1, 4)
+        rows.append(
+            {
+                "prompt": [{"role": "user", "content": sentence(rng)}],
+                "chosen": [{"role": "assistant", "content": f"warm {ends}"}],
+                "rejected": [{"role": "assistant", "content": f"cold {ends}"}],
+            }
+        )
+    return rows
+
+
+def write_rows(folder: Path, row_type: str, rows: Iterable[Mapping[str, Any]], name: str = "data") -> RowsInput:
+    folder.mkdir(parents=True, exist_ok=True)
+    with RowWriter(folder, row_type) as writer:
+        for row in rows:
+            writer.write("train", row)
+    path = part_file(folder, "train")
+    return RowsInput(name, (path,), row_type, writer.counts["train"], of_file(path))
+
+
+def write_base(folder: Path, seed: int = 0, shape: Architecture = SHAPE) -> ModelInput:
+    """A random model with a tokenizer and the bundled world's chat template."""
+    tokenizer = train_tokenizer((row["text"] for row in texts(200)), shape)
+    model = new_model(shape, tokenizer, seed)
+    model.generation_config.eos_token_id = tokenizer.eos_token_id
+    save_model(model, tokenizer, folder)
+    return ModelInput("base", folder, of_file(folder / "model.safetensors"))
+
+
+def inputs(folder: Path, **named: Any) -> Inputs:
+    return Inputs(named, folder / "cache")
+
+
+def weights(folder: Path) -> dict[str, bytes]:
+    """Name -> content of every file of a model folder."""
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
