@@ -1,0 +1,220 @@
+"""The commands, with their arguments and help. What they show is drawn elsewhere in this room."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from typing import Annotated
+
+import typer
+
+from align.cli import opening
+
+app = typer.Typer(
+    name="align",
+    help="Preference alignment from one recipe, with lineage between the stages.",
+    epilog="Begin with: align init quickstart, then align run quickstart.yaml",
+    no_args_is_help=True,
+    add_completion=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+RecipeFile = Annotated[str, typer.Argument(help="A recipe file, or the name of a shipped recipe.", metavar="RECIPE")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(help="Settings of the recipe to change, e.g. stages.dpo.beta=0.3", metavar="KEY=VALUE"),
+]
+StoreFolder = Annotated[
+    str | None,
+    typer.Option("--store", metavar="FOLDER", help="Where artifacts lie (else the recipe's, $ALIGN_STORE, .align)."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on standard output and nothing else.")]
+Anything = Annotated[str, typer.Argument(help="RECIPE:STEP, a key or its beginning, or a folder.", metavar="REF")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"align {importlib.import_module('align').__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None: ...
+
+
+@app.command()
+def init(
+    recipe_name: Annotated[str | None, typer.Argument(help="A shipped recipe; without it they are listed.")] = None,
+    dest: Annotated[str | None, typer.Argument(help="File or folder to copy it to.")] = None,
+) -> None:
+    """Copy a shipped recipe, or list them.
+
+    \b
+    Examples:
+      align init                          what there is
+      align init quickstart               copies it to quickstart.yaml
+      align init quickstart mine.yaml
+    """
+    opening.init(recipe_name, dest)
+
+
+@app.command(short_help="Check a recipe.")
+def validate(recipe: RecipeFile, overrides: Overrides = None) -> None:
+    """Check a recipe; every problem is told at once, with its line.
+
+    \b
+    Examples:
+      align validate quickstart.yaml
+      align validate quickstart.yaml stages.dpo.beta=0.3
+    """
+    found = opening.recipe(recipe, overrides)
+    steps = found.steps()
+    print(f"{found.path} is sound: {len(found.data)} data entries, {len(found.stages)} stages, {len(steps)} steps.")
+    print(f"See what it would do: align plan {recipe}")
+
+
+@app.command(short_help="Show which steps would run, and why.")
+def plan(recipe: RecipeFile, overrides: Overrides = None, store: StoreFolder = None, as_json: AsJson = False) -> None:
+    """Show which steps would run, and why; nothing is run.
+
+    \b
+    Examples:
+      align plan quickstart.yaml
+      align plan quickstart.yaml stages.dpo.beta=0.3
+      align plan quickstart.yaml --json
+    """
+    from align import lineage
+    from align import plan as plans
+
+    found = opening.recipe(recipe, overrides, quiet=as_json)
+    made = plans.make(found, lineage.store_at(store, found))
+    if as_json:
+        print(json.dumps(made.to_json()))
+        return
+    from align.cli import plan_table
+
+    plan_table.show(made, list(made.steps))
+    if made.to_run():
+        print(f"  run it: align run {' '.join([recipe, *(overrides or [])])}")
+
+
+@app.command(short_help="Carry out a recipe: only what changed runs.")
+def run(
+    recipe: RecipeFile,
+    overrides: Overrides = None,
+    only: Annotated[
+        list[str] | None, typer.Option("--only", metavar="STEP", help="This step; may be repeated.")
+    ] = None,
+    start: Annotated[str | None, typer.Option("--from", metavar="STEP", help="This step and the later ones.")] = None,
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="STEP", help="This step and the earlier ones.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Run the chosen steps also where they are sealed.")] = False,
+    strict_code: Annotated[
+        bool, typer.Option("--strict-code", help="Run again what another version of align's code made.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan of the chosen steps; run nothing.")] = False,
+    store: StoreFolder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Carry out a recipe: only what is not there yet, or has changed, runs.
+
+    Ctrl-C saves and stops; the same command goes on from there.
+
+    \b
+    Examples:
+      align run quickstart.yaml
+      align run quickstart.yaml stages.dpo.beta=0.3 seed=1
+      align run quickstart.yaml --until sft
+      align run quickstart.yaml --only dpo --force
+    """
+    from align.cli import running
+    from align.runner import Choice
+
+    choice = Choice(tuple(only or ()), start, until, force, strict_code)
+    found = opening.recipe(recipe, overrides, quiet=as_json)
+    running.run(found, recipe, store, choice, dry_run, as_json)
+
+
+@app.command(short_help="Show the store, a run, or an artifact.")
+def show(
+    what: Annotated[
+        str | None, typer.Argument(help="RECIPE, RECIPE:STEP, a key or its beginning, or a folder.", metavar="[REF]")
+    ] = None,
+    store: StoreFolder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what the store holds, a recipe's last run, or an artifact and what it came from.
+
+    \b
+    Examples:
+      align show                          the store
+      align show quickstart               the last run of a recipe
+      align show quickstart:dpo           one artifact, with its lineage
+      align show 3f2a9c                   the same by its key
+    """
+    from align.cli import showing
+
+    showing.show(what, store, as_json)
+
+
+@app.command(short_help="Talk to a model.")
+def chat(
+    ref: Annotated[str, typer.Argument(help="RECIPE:STEP, a key, a model folder, or a hub id.", metavar="REF")],
+    system: Annotated[str | None, typer.Option(help="A system prompt.")] = None,
+    temperature: Annotated[float, typer.Option(min=0.0, help="0 always takes the likeliest token.")] = 0.7,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 512,
+    seed: Annotated[int, typer.Option(help="Seed of the sampling.")] = 0,
+    store: StoreFolder = None,
+) -> None:
+    """Talk to a model. Reads lines from the terminal or a pipe.
+
+    \b
+    Examples:
+      align chat quickstart:dpo
+      align chat HuggingFaceTB/SmolLM2-135M-Instruct --system "Answer in one sentence."
+      echo "Explain tides." | align chat quickstart:sft --temperature 0
+    Commands while talking: /reset begins again, /exit (or Ctrl-D) ends.
+    """
+    from align.cli import talking
+
+    talking.chat(ref, store, system, {"temperature": temperature, "max_new_tokens": max_new_tokens, "seed": seed})
+
+
+@app.command(short_help="Write a model as a plain folder.")
+def export(
+    ref: Annotated[str, typer.Argument(help="RECIPE:STEP, a key, or a folder.", metavar="REF")],
+    dest: Annotated[str, typer.Argument(help="The folder to write; it must not exist.", metavar="DIR")],
+    store: StoreFolder = None,
+) -> None:
+    """Write a model as a plain transformers folder; an adapter is merged into its base.
+
+    \b
+    Examples:
+      align export quickstart:dpo my-model
+    """
+    from align.cli import talking
+
+    talking.export(ref, dest, store)
+
+
+@app.command(short_help="Check machine, libraries and network.")
+def doctor(store: StoreFolder = None, as_json: AsJson = False) -> None:
+    """Check Python, libraries, GPU, disk, and whether the hub and W&B can be reached.
+
+    \b
+    Examples:
+      align doctor
+      align doctor --json
+    """
+    from align.cli import checking
+
+    code = checking.doctor(store, as_json)
+    if code:
+        raise typer.Exit(code)

@@ -1,0 +1,44 @@
+"""Opening a recipe by file or by the name of a shipped one, and copying shipped ones."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from align import shipped
+from align.errors import UserError
+
+if TYPE_CHECKING:
+    from align.recipe import Recipe
+
+
+def recipe(given: str, overrides: list[str] | None = None, quiet: bool = False) -> Recipe:
+    """The recipe a person named, checked. A shipped one is used where no file of theirs has that name, and that is said."""
+    from align.recipe import load
+
+    path, is_shipped = shipped.find(given)
+    if is_shipped and not quiet:
+        print(
+            f"{given} is not a file here; using the shipped recipe (copy it: align init {path.stem}).", file=sys.stderr
+        )
+    return load(path, overrides or [])
+
+
+def init(name: str | None, target: str | None) -> None:
+    known = shipped.names()
+    if name is None:
+        width = max(map(len, known), default=0)
+        print("Recipes that come with align:\n")
+        for stem, path in known.items():
+            print(f"  {stem:<{width}}  {shipped.summary(path)}")
+        print("\nCopy one: align init RECIPE_NAME [DEST]")
+        return
+    stem = name.removeprefix("recipes/").removesuffix(".yaml")
+    if stem not in known:
+        import difflib
+
+        close = difflib.get_close_matches(stem, known, 1, 0.5)
+        hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
+        raise UserError(name, "no such recipe comes with align", "", hint)
+    path = shipped.copy(stem, target)
+    print(f"Wrote {path}. Look at it, then: align plan {path}")

@@ -1,0 +1,91 @@
+"""How far each step of a run is: what both displays, the live table and the plain lines, are drawn from."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from align.cli import words
+from align.plan import Step
+
+State = Literal["waiting", "reused", "running", "done", "failed"]
+PERCENT = ("measure",)  # kinds that count in hundredths of a suite, not in steps
+
+
+@dataclass
+class Progress:
+    """One step. `anchor` is where its pace is measured from: the first word it gave, since a resumed one starts high."""
+
+    step: Step
+    state: State = "waiting"
+    done: int = 0
+    total: int = 0
+    numbers: dict[str, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    metrics: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    stopping: bool = False
+    began: float = 0.0
+    anchor: tuple[float, int] = (0.0, 0)
+
+    def start(self) -> None:
+        self.state, self.began = "running", time.monotonic()
+
+    def told(self, event: dict[str, Any]) -> None:
+        """Takes in what the step's process said."""
+        kind = event["event"]
+        if kind == "progress":
+            if event["total"] != self.total or event["done"] < self.done or not self.anchor[0]:
+                self.anchor = time.monotonic(), event["done"]
+            self.done, self.total = event["done"], event["total"]
+            self.numbers |= event["telling"]
+        elif kind == "metrics":
+            self.numbers |= {k: v for k, v in event["metrics"].items() if k in words.LIVE or k not in self.numbers}
+        elif kind == "note" and event["text"] not in self.notes:
+            self.notes.append(event["text"])
+        elif kind == "stopping":
+            self.stopping = True
+
+    def finish(self, metrics: dict[str, float], seconds: float) -> None:
+        self.state, self.metrics, self.seconds = "done", metrics, seconds
+
+    @property
+    def elapsed(self) -> float:
+        return time.monotonic() - self.began if self.began else 0.0
+
+    def share(self) -> float | None:
+        return min(1.0, self.done / self.total) if self.total else None
+
+    def left(self) -> float | None:
+        """Seconds left by its own pace, else by what it took the last time; None when neither is known."""
+        when, where = self.anchor
+        now = time.monotonic()
+        if self.total and self.done > where and now > when + 0.5:
+            return (self.total - self.done) * (now - when) / (self.done - where)
+        if self.step.seconds is not None:
+            return max(0.0, self.step.seconds - self.elapsed)
+        return None
+
+    def counted(self) -> str:
+        if self.step.kind in PERCENT and self.total:
+            return f"{self.done / self.total:.0%}"
+        if self.total:
+            return f"{self.done:,}/{self.total:,}"
+        return f"{self.done:,}" if self.done else ""
+
+    def watched(self) -> list[str]:
+        """The numbers worth watching while it runs."""
+        return [words.phrase(name, self.numbers[name]) for name in words.LIVE if name in self.numbers]
+
+    def time_left(self) -> str:
+        if self.stopping:
+            return "stopping, saving"
+        left = self.left()
+        return "" if left is None else f"{words.clock(round(left))} left" if left >= 10 else f"{left:.0f} s left"
+
+
+def outlook(steps: list[Progress]) -> float | None:
+    """Seconds until the run is over, when that can be said."""
+    known = [p.left() if p.state == "running" else p.step.seconds for p in steps if p.state in ("running", "waiting")]
+    return sum(k for k in known if k is not None) if all(k is not None for k in known) else None

@@ -1,0 +1,129 @@
+"""`align run`: choose a display, run, and end with what a person wants to know and where to look next."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from align import credentials, lineage, runner
+from align import plan as plans
+from align.artifact.store import Store
+from align.cli import words
+from align.cli.lines import Lines
+from align.cli.live import LiveTable
+from align.errors import AlignError, Stopped, UserError
+from align.plan import Plan
+from align.recipe import Recipe
+from align.runner import Choice, Outcome
+
+Display = LiveTable | Lines
+
+
+def run(recipe: Recipe, given: str, folder: str | None, choice: Choice, dry_run: bool, as_json: bool) -> None:
+    store = lineage.store_at(folder, recipe)
+    if dry_run:
+        _dry_run(recipe, store, choice, as_json)
+        return
+    began = time.monotonic()
+    display = _display(as_json)
+    try:
+        with display:
+            outcome = runner.run(recipe, store, choice, display)
+    except BaseException as error:
+        _told_failure(display, recipe, store, error, as_json)
+        raise
+    chosen = choice.names(recipe)
+    if as_json:
+        print(json.dumps(_json(outcome, display, time.monotonic() - began)))
+    else:
+        _end(outcome, chosen, given, store, display)
+
+
+def _display(as_json: bool) -> Display:
+    from align.cli import terminal
+
+    console = terminal.console()
+    if not as_json and console.is_terminal and not console.is_dumb_terminal:
+        return LiveTable(console)
+    return Lines(sys.stderr if as_json else sys.stdout)
+
+
+def _dry_run(recipe: Recipe, store: Store, choice: Choice, as_json: bool) -> None:
+    names = choice.names(recipe)
+    plan = plans.make(recipe, store, frozenset(names if choice.force else ()), choice.strict_code)
+    if as_json:
+        whole = plan.to_json()
+        print(json.dumps({**whole, "steps": [s for s in whole["steps"] if s["name"] in names]}))
+        return
+    from align.cli import plan_table
+
+    plan_table.show(plan, names)
+    print("  Nothing was run (--dry-run).")
+
+
+def _json(outcome: Outcome, display: Display, seconds: float) -> dict[str, Any]:
+    whole = outcome.plan.to_json()
+    steps = [
+        {**told, "metrics": outcome.plan.steps[told["name"]].about, "ran": told["name"] in outcome.ran}
+        for told in whole["steps"]
+    ]
+    return {**whole, "steps": steps, "ran": outcome.ran, "seconds": round(seconds, 3)}
+
+
+def _told_failure(display: Display, recipe: Recipe, store: Store, error: BaseException, as_json: bool) -> None:
+    """Where the log of the failed step is; the error itself is told where every error is."""
+    failed = next((p.step for p in display.steps.values() if p.state == "failed"), None)
+    log = store.partial(failed.kind, failed.key) / "log.txt" if failed else None
+    if log and log.is_file() and log.stat().st_size and not isinstance(error, (Stopped, KeyboardInterrupt)):
+        print(f"log: {_near(str(log))}", file=sys.stderr)
+    if isinstance(error, AlignError) and not isinstance(error, UserError) and failed:
+        print(f"{failed.name} {'was stopped' if isinstance(error, Stopped) else 'failed'}.", file=sys.stderr)
+
+
+def _near(path: str) -> str:
+    """A path as seen from here, when that is shorter."""
+    return min(path, os.path.relpath(path), key=len)
+
+
+def _end(outcome: Outcome, chosen: list[str], given: str, store: Store, display: Display) -> None:
+    plan, name = outcome.plan, outcome.plan.recipe.name
+    if not outcome.ran:
+        steps = "its only step is" if len(chosen) == 1 else f"all {len(chosen)} steps are"
+        print(f"  {name}: nothing to do, {steps} sealed.")
+    for step in (plan.steps[n] for n in chosen if plan.steps[n].kind == "compare" and plan.steps[n].artifact):
+        _compare(step.artifact, step.name)
+    _notes(display)
+    if outcome.ran and (why := credentials.wandb_off(plan.recipe.tracking)):
+        print(f"\n  curves: metrics.jsonl in each artifact ({why})")
+    print(f"\n  more: align show {name}{_talk(plan, chosen)}")
+    waiting = [n for n in plan.steps if plan.steps[n].action == "run"]
+    if waiting:
+        print(f"  still to run: {words.listed(waiting)} (align run {given})")
+
+
+def _compare(artifact: Path | None, title: str) -> None:
+    from align.cli import comparison, terminal
+
+    if artifact and (report := lineage.report(artifact)):
+        print()
+        comparison.show(terminal.console(), report, title)
+
+
+def _notes(display: Display) -> None:
+    """Notes under the table; plain lines told them when they came."""
+    if isinstance(display, LiveTable):
+        told: dict[str, list[str]] = {}
+        for progress in display.steps.values():
+            for note in progress.notes:
+                told.setdefault(note, []).append(progress.step.name)
+        for note, steps in told.items():
+            print(f"\n  note, {words.listed(steps)}: {note}")
+
+
+def _talk(plan: Plan, chosen: list[str]) -> str:
+    models = [n for n in chosen if plan.steps[n].artifact and plan.steps[n].spec.writes == "model"]
+    return f"   talk to it: align chat {plan.recipe.name}:{models[-1]}" if models else ""

@@ -1,0 +1,26 @@
+"""The console that tables are drawn on: colours only on a terminal, and lines not broken where a machine may read them."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from rich.console import Console
+from rich.table import Table
+
+PIPED_WIDTH = 120
+
+
+def console(stderr: bool = False) -> Console:
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() or "COLUMNS" in os.environ else PIPED_WIDTH
+    return Console(file=stream, highlight=False, markup=False, emoji=False, width=width)
+
+
+def table(*columns: str, right: tuple[str, ...] = (), wraps: tuple[str, ...] = ()) -> Table:
+    """A table without lines: a dim head, two spaces in front and between. Only columns in `wraps` may break a line."""
+    made = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim", show_edge=False)
+    made.add_column("")
+    for name in columns:
+        made.add_column(name, justify="right" if name in right else "left", no_wrap=name not in wraps, overflow="fold")
+    return made

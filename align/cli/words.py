@@ -1,0 +1,94 @@
+"""Numbers, sizes and metrics as people say them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+
+from align.specs import STEPS
+
+LABELS = {
+    "eval_loss": "held-out loss",
+    "eval_rewards/accuracies": "held-out accuracy",
+    "eval_rewards/margins": "held-out margin",
+    "rewards/accuracies": "accuracy",
+    "rewards/margins": "margin",
+    "mean_token_accuracy": "token accuracy",
+    "grad_norm": "gradient",
+    "learning_rate": "rate",
+}
+UNITS = {  # these read better behind the number
+    "tokens_per_second": "tokens/s",
+    "rows_per_second": "rows/s",
+    "memory_gb": "GB",
+    "rows/train": "rows",
+    "rows/holdout": "held out",
+}
+LIVE = ("loss", "rewards/accuracies", "tokens_per_second", "memory_gb")  # worth watching, most telling first
+
+
+def number(value: float) -> str:
+    """Three digits that matter: `0.712`, `12.3`, `4,096`, `2e-05`."""
+    if not math.isfinite(value):
+        return str(value)
+    if value == int(value) and abs(value) < 1e15:
+        return f"{int(value):,}"
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
+
+
+def short(value: float) -> str:
+    """A large number in little space: `12.3k`, `4.5M`."""
+    for limit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= limit:
+            return f"{value / limit:.3g}{letter}"
+    return f"{value:.3g}"
+
+
+def phrase(name: str, value: float) -> str:
+    """A metric with its number: `loss 1.21`, `12.3k tokens/s`, `1,982 rows`."""
+    if name in UNITS:
+        return f"{short(value) if name.endswith('_per_second') else number(value)} {UNITS[name]}"
+    return f"{LABELS.get(name, name.replace('_', ' '))} {number(value)}"
+
+
+def telling(kind: str, metrics: Mapping[str, float], count: int = 3) -> list[str]:
+    """The few numbers that say most about a finished step, as its settings name them."""
+    names: Iterable[str] = [n for n in STEPS[kind].telling if n in metrics] if kind in STEPS else ()
+    if "eval_loss" in names:
+        names = [n for n in names if n != "loss"]
+    return [phrase(n, metrics[n]) for n in list(names)[:count]]
+
+
+def size(count: float) -> str:
+    """Bytes as people say them: `12 kB`, `1.3 GB`."""
+    for limit, unit in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if count >= limit:
+            amount = count / limit
+            return f"{amount:.0f} {unit}" if amount >= 10 else f"{amount:.1f} {unit}"
+    return f"{count:.0f} bytes"
+
+
+def clock(seconds: float) -> str:
+    """How long: `0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`, `3 days 4 h`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    seconds = round(seconds)
+    for large, small, length, part in (("days", "h", 86400, 3600), ("h", "min", 3600, 60), ("min", "s", 60, 1)):
+        if seconds >= length:
+            whole, rest = divmod(seconds, length)
+            rest //= part
+            large = "day" if large == "days" and whole == 1 else large
+            return f"{whole} {large} {rest} {small}" if rest else f"{whole} {large}"
+    return f"{seconds} s"
+
+
+def plural(count: int, word: str) -> str:
+    return f"{count:,} {word}{'' if count == 1 else 's'}"
+
+
+def listed(names: Iterable[str]) -> str:
+    """`a, b and c`."""
+    names = list(names)
+    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + f" and {names[-1]}" if names else ""
