@@ -18,8 +18,12 @@ from align.specs.pretrain import Architecture
 
 torch.set_num_threads(1)
 
-WORDS = ["red", "blue", "green", "cat", "dog", "bird", "runs", "sleeps", "sings", "here", "there", "now", "never", "big", "small", "old", "new", "warm", "cold"]
-SHAPE = Architecture(layers=2, width=32, heads=4, kv_heads=2, mlp_width=64, vocab_size=300, context=128, chat_template="quickstart")  # fmt: skip
+WORDS = """
+red blue green cat dog bird runs sleeps sings here there now never big small old new warm cold
+""".split()  # noqa: SIM905
+SHAPE = Architecture(
+    layers=2, width=32, heads=4, kv_heads=2, mlp_width=64, vocab_size=300, context=128, chat_template="quickstart"
+)
 
 
 class Recorder:

@@ -22,6 +22,8 @@ from align.errors import ModelError
 from align.models.embeddings import grow_embeddings
 from align.models.quiet import quiet
 
+# What tokenizers write down of how and where they were loaded.
+_LOADING = ("name_or_path", "tokenizer_file", "special_tokens_map_file", "is_local", "local_files_only")
 _FAULTS = (OSError, ValueError, KeyError, RuntimeError, SafetensorError)
 
 
@@ -60,7 +62,7 @@ def save_model(model: Any, tokenizer: PreTrainedTokenizerBase, folder: Path, bas
         model.save_pretrained(folder)
     model.generation_config.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    _strip_paths(folder / "tokenizer_config.json", ("name_or_path", "tokenizer_file", "special_tokens_map_file"))
+    _strip_paths(folder / "tokenizer_config.json", _LOADING)
     for path in folder.rglob("*"):
         path.chmod(0o755 if path.is_dir() else 0o644)
 

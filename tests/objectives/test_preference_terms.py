@@ -1,0 +1,26 @@
+import math
+
+import torch
+
+from align.objectives.preference import implicit_rewards, reward_margins, sigmoid_loss
+
+chosen, rejected = torch.tensor([-10.0]), torch.tensor([-20.0])
+reference_chosen, reference_rejected = torch.tensor([-12.0]), torch.tensor([-19.0])
+
+
+def test_margin_by_hand() -> None:
+    """beta 0.5: 0.5 (-10 + 12) = 1 for the chosen, 0.5 (-20 + 19) = -0.5 for the rejected."""
+    assert implicit_rewards(chosen, reference_chosen, 0.5).item() == 1
+    assert reward_margins(chosen, rejected, reference_chosen, reference_rejected, 0.5).item() == 1.5
+
+
+def test_margin_is_zero_where_the_policy_is_the_reference() -> None:
+    assert reward_margins(chosen, rejected, chosen, rejected, 0.1).item() == 0
+
+
+def test_loss_by_hand() -> None:
+    """At margin 0 the loss is ln 2 whatever the smoothing; at ln 3 it is ln(4/3), and smoothed by 0.25 a quarter of ln 4 more."""
+    assert math.isclose(sigmoid_loss(torch.zeros(1), 0.3).item(), math.log(2), rel_tol=1e-6)
+    margin = torch.tensor([math.log(3)])
+    assert math.isclose(sigmoid_loss(margin).item(), math.log(4 / 3), rel_tol=1e-6)
+    assert math.isclose(sigmoid_loss(margin, 0.25).item(), 0.75 * math.log(4 / 3) + 0.25 * math.log(4), rel_tol=1e-6)
