@@ -101,11 +101,9 @@ def test_tools_may_answer_between_turns():
 
 
 def test_problems_carry_row_numbers_from_the_first_row_on():
-    rows = [PAIR, {**PAIR, "chosen": []}, PAIR, {**PAIR, "prompt": []}]
-    assert [(p.row, p.field) for p in check_rows("preference", rows, first_row=101)] == [
-        (102, "chosen"),
-        (104, "prompt"),
-    ]
+    rows = [PAIR, {**PAIR, "chosen": []}, PAIR, {**PAIR, "prompt": []}, {**PAIR, "prompt": GOOD}]
+    found = [(problem.row, problem.field) for problem in check_rows("preference", rows, first_row=101)]
+    assert found == [(102, "chosen"), (104, "prompt"), (105, "prompt[0]")]
 
 
 def test_the_manifest_example_is_valid_and_any_missing_or_extra_key_is_not():

@@ -260,6 +260,10 @@ def _stop_border(text: str, start: int, end: int, tokenizer: Tokenizer, where: s
     stop = str(tokenizer.eos_token)
     at = text.rfind(stop, start, end)
     if at > start and not text[at + len(stop) : end].strip():
+        if text.find(stop, start, at) >= 0:
+            raise DataError(
+                where, f"the answer holds the stop token {stop} in its text", remedy="Clean or drop the row."
+            )
         return at + len(stop)
     raise ModelError(
         f"chat template, {where}",

@@ -115,6 +115,11 @@ def test_canonical_rows_stay_as_they_are(row_type):
             "messages", {"messages": ASKED},
             {"messages": [user("x"), {"role": "assistant", "content": None, "tool_calls": [{"id": 1}]}]}, "messages_tool_calls",
         ),
+        (
+            "messages", {"conversations": [{"from": "human", "value": "a"}]},
+            {"conversations": [{"from": "human", "value": "a"}, {"from": "function_call", "value": "{}"}]},
+            "conversations_tool_calls",
+        ),
         ("messages", {"messages": ASKED}, {"messages": [user([{"type": "image"}])]}, "messages_not_text"),  # type: ignore[arg-type]
         ("preference", PAIR, {**PAIR, "chosen": None}, "chosen_missing"),
         ("preference", ULTRAFEEDBACK, {**ULTRAFEEDBACK, "chosen": [user("other"), assistant("4")]}, "chosen_other_prompt"),

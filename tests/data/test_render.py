@@ -165,6 +165,14 @@ def test_a_stop_token_that_is_another_one_than_the_turns_end_is_refused(make_tok
         render_messages(TWO_TURNS, make_tokenizer(eos="<pad>"))
 
 
+def test_an_answer_that_holds_the_stop_token_would_teach_to_stop_too_early(chatml):
+    with pytest.raises(DataError, match=r"row 1, field messages\[1\]: the answer holds the stop token"):
+        render_messages([user("a"), assistant(f"b{TAIL} c")], chatml)
+    with pytest.raises(DataError, match=r"row 1, field rejected: the answer holds the stop token"):
+        row = {"prompt": [user("a")], "chosen": [assistant("b")], "rejected": [assistant(f"{TAIL}b{TAIL} c")]}
+        list(render_preference([row], chatml))
+
+
 def test_a_refusing_template_names_row_and_roles(make_tokenizer):
     template = "{% if messages[0].role == 'system' %}{{ raise_exception('no system please') }}{% endif %}" + LOOP + ASKS
     rows = [{"messages": TWO_TURNS}, {"messages": [{"role": "system", "content": "s"}, *TWO_TURNS]}]

@@ -80,6 +80,13 @@ def test_new_rows_and_another_order_move_no_row(prepare):
     assert [row for row in after if row in before] == before[::-1]
 
 
+def test_another_split_seed_sets_other_rows_aside(prepare):
+    rows = [pair(n) for n in range(100)]
+    one = prepare(rows, name="a", **{"as": "preference"}, holdout=0.2)[2]["holdout"]
+    other = prepare(rows, name="b", **{"as": "preference"}, holdout=0.2, split_seed=1)[2]["holdout"]
+    assert one != other
+
+
 def test_the_same_source_gives_the_same_bytes(prepare, tmp_path):
     for name in ("a", "b"):
         prepare([pair(n) for n in range(50)], name=name, **{"as": "preference"}, holdout=0.2)
