@@ -47,9 +47,7 @@ def wandb_off(tracking: Any) -> str:
     """Why curves go to local files alone, for the person who might have expected otherwise; empty when they need no word."""
     if tracking.wandb != "auto" or wandb_mode("auto") != "disabled":
         return ""
-    return (
-        "W&B is off: no API key; wandb login, or WANDB_API_KEY" if not wandb_key() else "W&B is off by the environment"
-    )
+    return "W&B is off by the environment" if wandb_key() else "W&B is off (no API key: wandb login)"
 
 
 def hide(text: str, environment: Mapping[str, str] = os.environ) -> str:

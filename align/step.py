@@ -14,6 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from align import credentials
 from align.artifact import crash, digests, lock
 from align.artifact.inputs import AnyInput, Inputs, ReportInput, RowsInput, SourceInput
 from align.artifact.manifest import Manifest, Parent
@@ -22,7 +23,7 @@ from align.errors import ResourceError
 from align.job import Job, spec_of
 from align.models.inputs import model_input, outside_model
 from align.stages import compare, dpo, measure, prepare, pretrain, sft
-from align.tracking import Tracker
+from align.tracking import Output, Tracker, WandbRun, WandbSink
 
 RUN = {
     "prepare": prepare.run,
@@ -51,8 +52,12 @@ def carry_out(job: Job, tracker_of: Callable[[Path], Tracker]) -> Sealed:
         spec = spec_of(job)
         tracker = tracker_of(partial)
         started, clock = time.strftime("%Y-%m-%dT%H:%M:%S"), time.monotonic()
-        with _logged_to(partial / "log.txt"):
-            metrics = RUN[job.kind](spec, inputs, partial, tracker)
+        try:
+            with _logged_to(partial / "log.txt"):
+                metrics = RUN[job.kind](spec, inputs, partial, tracker)
+        except BaseException:
+            tracker.finish(None)
+            raise
         tracker.close()
         digests.write_json(partial / "metrics.json", metrics)
         draft = Manifest(
@@ -77,11 +82,30 @@ def carry_out(job: Job, tracker_of: Callable[[Path], Tracker]) -> Sealed:
             started=started,
             seconds=round(time.monotonic() - clock, 3),
         )
-        return store.seal(draft)
+        sealed = store.seal(draft)
+        name, digest = sealed.path.name, sealed.manifest.digest
+        tracker.finish(Output(name, job.kind, digest, str(sealed.path), metrics))
+        return sealed
 
 
 def open_tracker(job: Job, folder: Path, emit: Callable[[dict[str, Any]], None]) -> Tracker:
-    return Tracker(folder, emit)
+    """The step's tracker, with W&B behind it where the recipe and the environment want it."""
+    mode = credentials.wandb_mode(job.tracking["wandb"])
+    if mode == "disabled":
+        return Tracker(folder, emit)
+    told = {"recipe": job.recipe, "step": job.step, "key": job.key, "inputs": job.edges}
+    run = WandbRun(
+        mode=mode,
+        project=job.tracking["project"],
+        entity=job.tracking["entity"],
+        name=f"{job.recipe}:{job.step}",
+        group=job.group,
+        job_type=job.kind,
+        config={**job.spec, "seed": job.seed, "align": told},
+        inputs=tuple((f"{e['kind']}-{e['key'][:12]}", e["kind"]) for e in job.edges.values() if "key" in e),
+        root=Path(job.store),
+    )
+    return Tracker(folder, emit, (WandbSink(run, folder, job.key),))
 
 
 def open_inputs(job: Job, store: Store) -> tuple[Inputs, dict[str, Parent]]:
