@@ -139,7 +139,7 @@ def run(
 
     choice = Choice(tuple(only or ()), start, until, force, strict_code)
     found = opening.recipe(recipe, overrides, quiet=as_json)
-    running.run(found, recipe, store, choice, dry_run, as_json)
+    running.run(found, store, choice, dry_run, as_json)
 
 
 @app.command(short_help="Show the store, a run, or an artifact.")

@@ -25,7 +25,7 @@ class LiveTable:
     def __init__(self, console: Console) -> None:
         self.steps: dict[str, Progress] = {}
         self._console = console
-        self._live = Live(self, console=console, refresh_per_second=6, vertical_overflow="crop")
+        self._live = Live(self, console=console, refresh_per_second=5, vertical_overflow="crop")
         self._spinner = Spinner("dots")
         self._began = time.monotonic()
         self._stopping = False
@@ -96,7 +96,7 @@ class LiveTable:
 
     def _running(self, progress: Progress) -> Text:
         if not progress.done and not progress.numbers and not progress.stopping:
-            waited = words.clock(round(progress.elapsed)) if progress.elapsed >= 10 else f"{progress.elapsed:.0f} s"
+            waited = words.clock(round(progress.elapsed))
             left = f", {progress.time_left()}" if progress.time_left() else ""
             return Text(f"starting, {waited}{left}", "dim")
         share = progress.share()

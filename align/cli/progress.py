@@ -81,8 +81,10 @@ class Progress:
     def time_left(self) -> str:
         if self.stopping:
             return "stopping, saving"
+        if self.total and self.done >= self.total:
+            return "finishing"
         left = self.left()
-        return "" if left is None else f"{words.clock(round(left))} left" if left >= 10 else f"{left:.0f} s left"
+        return "" if left is None else f"{words.clock(round(left))} left"
 
 
 def outlook(steps: list[Progress]) -> float | None:

@@ -23,7 +23,7 @@ from align.runner import Choice, Outcome
 Display = LiveTable | Lines
 
 
-def run(recipe: Recipe, given: str, folder: str | None, choice: Choice, dry_run: bool, as_json: bool) -> None:
+def run(recipe: Recipe, folder: str | None, choice: Choice, dry_run: bool, as_json: bool) -> None:
     store = lineage.store_at(folder, recipe)
     if dry_run:
         _dry_run(recipe, store, choice, as_json)
@@ -40,7 +40,7 @@ def run(recipe: Recipe, given: str, folder: str | None, choice: Choice, dry_run:
     if as_json:
         print(json.dumps(_json(outcome, display, time.monotonic() - began)))
     else:
-        _end(outcome, chosen, given, store, display)
+        _end(outcome, chosen, display)
 
 
 def _display(as_json: bool) -> Display:
@@ -89,7 +89,7 @@ def _near(path: str) -> str:
     return min(path, os.path.relpath(path), key=len)
 
 
-def _end(outcome: Outcome, chosen: list[str], given: str, store: Store, display: Display) -> None:
+def _end(outcome: Outcome, chosen: list[str], display: Display) -> None:
     plan, name = outcome.plan, outcome.plan.recipe.name
     if not outcome.ran:
         steps = "its only step is" if len(chosen) == 1 else f"all {len(chosen)} steps are"
@@ -98,11 +98,11 @@ def _end(outcome: Outcome, chosen: list[str], given: str, store: Store, display:
         _compare(step.artifact, step.name)
     _notes(display)
     if outcome.ran and (why := credentials.wandb_off(plan.recipe.tracking)):
-        print(f"\n  curves: metrics.jsonl in each artifact ({why})")
+        print(f"\n  {why}. Curves: metrics.jsonl in each artifact.")
     print(f"\n  more: align show {name}{_talk(plan, chosen)}")
     waiting = [n for n in plan.steps if plan.steps[n].action == "run"]
     if waiting:
-        print(f"  still to run: {words.listed(waiting)} (align run {given})")
+        print(f"  still to run: {words.listed(waiting) if len(waiting) < 4 else words.plural(len(waiting), 'step')}")
 
 
 def _compare(artifact: Path | None, title: str) -> None:
@@ -120,8 +120,10 @@ def _notes(display: Display) -> None:
         for progress in display.steps.values():
             for note in progress.notes:
                 told.setdefault(note, []).append(progress.step.name)
+        if told:
+            print("\n  notes")
         for note, steps in told.items():
-            print(f"\n  note, {words.listed(steps)}: {note}")
+            print(f"    {words.listed(steps)}: {note}")
 
 
 def _talk(plan: Plan, chosen: list[str]) -> str:

@@ -73,7 +73,7 @@ def size(count: float) -> str:
 def clock(seconds: float) -> str:
     """How long: `0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`, `3 days 4 h`."""
     if seconds < 10:
-        return f"{seconds:.1f} s"
+        return f"{seconds} s" if isinstance(seconds, int) else f"{seconds:.1f} s"
     seconds = round(seconds)
     for large, small, length, part in (("days", "h", 86400, 3600), ("h", "min", 3600, 60), ("min", "s", 60, 1)):
         if seconds >= length:
