@@ -102,7 +102,8 @@ def run(recipe: Recipe, store: Store, choice: Choice, listener: Listener) -> Out
     listener.planned(outcome.plan, [outcome.plan.steps[n] for n in names])
     server: Server | None = None
     for name in names:
-        outcome.plan = look()  # what ran since may have changed an input's content, or left it as it was
+        if outcome.ran:
+            outcome.plan = look()  # what ran since may have changed an input's content, or left it as it was
         step = outcome.plan.steps[name]
         if step.action == "reuse":
             store.remember(recipe.name, name, step.kind, step.key)
@@ -119,7 +120,8 @@ def run(recipe: Recipe, store: Store, choice: Choice, listener: Listener) -> Out
         forced.discard(name)
         outcome.ran.append(name)
         store.remember(recipe.name, name, step.kind, step.key)
-    outcome.plan = look()
+    if outcome.ran:
+        outcome.plan = look()
     return outcome
 
 
