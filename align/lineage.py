@@ -18,6 +18,7 @@ from align.artifact.manifest import NAME, Manifest, Parent
 from align.artifact.store import Sealed, Store
 from align.errors import ArtifactError, UserError
 from align.recipe import Recipe, load
+from align.sources import BUNDLED
 
 VARIABLE = "ALIGN_STORE"
 DEFAULT = ".align"
@@ -175,7 +176,7 @@ def _node(label: str, sealed: Sealed, store: Store, seen: set[str]) -> Node:
 def _parent(label: str, parent: Parent, store: Store, seen: set[str]) -> Node:
     label = f"{label}.{parent.part}" if parent.part else label
     if parent.key is None:
-        where = parent.source or "?"
+        where = f"{BUNDLED if parent.kind == 'quickstart' else ''}{parent.source or '?'}"
         return Node(label, f"{where} @ {parent.revision[:12]}" if parent.revision else where, parent.digest)
     try:
         sealed = store.find(parent.kind, parent.key)

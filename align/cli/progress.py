@@ -63,8 +63,8 @@ class Progress:
         now = time.monotonic()
         if self.total and self.done > where and now > when + 0.5:
             return (self.total - self.done) * (now - when) / (self.done - where)
-        if self.step.seconds is not None:
-            return max(0.0, self.step.seconds - self.elapsed)
+        if self.step.seconds is not None and self.step.seconds > self.elapsed:
+            return self.step.seconds - self.elapsed
         return None
 
     def counted(self) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
@@ -130,7 +131,7 @@ def _artifact(sealed: Sealed, store: Store) -> None:
     for note in manifest.notes:
         console.print(f"\n  note: {note}")
     console.print("\n  lineage")
-    console.print(_drawn(lineage.tree(sealed, store)))
+    console.print(Padding(_drawn(lineage.tree(sealed, store)), (0, 0, 0, 2)))
     if report := lineage.report(sealed.path) if manifest.kind == "compare" else None:
         console.print()
         comparison.show(console, report, manifest.name)
@@ -185,7 +186,7 @@ def _drawn(node: Node) -> Tree:
 
 
 def _leaf(node: Node) -> Text:
-    text = Text("  " if not node.label else "")
+    text = Text()
     if node.label:
         text.append(f"{node.label}: ")
     text.append(node.identity)
