@@ -25,6 +25,7 @@ from transformers import GenerationConfig, PreTrainedTokenizerBase, TextIterator
 from align.artifact.inputs import ModelInput, SourceInput
 from align.artifact.store import Store
 from align.errors import AlignError, ModelError
+from align.hub import resolve_commit
 from align.models.inputs import model_input, outside_model
 from align.models.load import load_model, save_model
 from align.models.tokenizer import fit_model, load_tokenizer, ready_tokenizer
@@ -40,7 +41,8 @@ def open_model(named: dict[str, Any]) -> ModelInput:
         return model_input(named["name"], store.open(named["kind"], named["key"]), store)
     if "folder" in named:
         return outside_model(SourceInput("folder", named["folder"], None, None, ""))
-    return outside_model(SourceInput("hub", named["hub"], None, named.get("revision"), ""))
+    commit = resolve_commit(named["hub"], named["hub"], "model", None)
+    return outside_model(SourceInput("hub", named["hub"], None, commit, ""))
 
 
 class Speaker:

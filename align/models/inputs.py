@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError
 
 from align.artifact.inputs import ModelInput, SourceInput
 from align.artifact.store import Sealed, Store
@@ -32,9 +33,21 @@ def model_input(name: str, sealed: Sealed, store: Store) -> ModelInput:
 def outside_model(source: SourceInput) -> ModelInput:
     """The model a recipe calls base: a local folder, or a hub id at its pinned commit, without any code of its own."""
     if source.kind == "hub":
-        path = Path(snapshot_download(source.location, revision=source.revision, allow_patterns=list(MODEL_FILES)))
-        return ModelInput("base", path, source.digest)
+        return ModelInput("base", _downloaded(source), source.digest)
     path = Path(source.location)
     if not (path / "config.json").is_file() and (path / "model" / "config.json").is_file():
         path = path / "model"  # a sealed artifact given as a folder
     return ModelInput("base", path, source.digest)
+
+
+def _downloaded(source: SourceInput) -> Path:
+    try:
+        return Path(snapshot_download(source.location, revision=source.revision, allow_patterns=list(MODEL_FILES)))
+    except (HfHubHTTPError, OSError) as error:  # what is not in the local cache is a FileNotFoundError
+        why = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ModelError(
+            source.location,
+            f"the hub does not give its files ({why})",
+            "",
+            "connect and run again, or give a local folder instead",
+        ) from None
