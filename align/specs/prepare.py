@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from align.specs.base import RowType, Spec
+from align.specs.base import Spec
 
 
 class PrepareSpec(Spec):
@@ -16,9 +16,9 @@ class PrepareSpec(Spec):
 
     kind: Literal["prepare"] = "prepare"
     source: str = Field(description="hub id, file, folder, or quickstart:NAME of the bundled world")
-    split: str | None = Field(None, description="split of a hub data set")
+    split: str | None = Field(None, description="split of a hub data set, or of a folder whose files are named by split")
     revision: str | None = Field(None, description="commit of a hub data set; pinned at first run when not given")
-    as_: RowType = Field(alias="as", description="the row type wanted")
+    as_: Literal["text", "messages", "prompt", "preference"] = Field(alias="as", description="the row type wanted")
     columns: dict[str, str] = Field(default_factory=dict, description="our name: theirs")
     holdout: float | None = Field(None, gt=0, lt=1, description="share of prompts set aside as NAME.holdout")
     split_seed: int = Field(0, description="its own seed, so that a new training seed reshuffles no data")
