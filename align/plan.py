@@ -8,6 +8,7 @@ with its key is sealed and each of its parents still holds what the manifest say
 
 from __future__ import annotations
 
+import calendar
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -254,7 +255,7 @@ def show(value: Any) -> str:
 
 def ago(manifest: Manifest) -> str:
     """How long ago an artifact was sealed, as people say it."""
-    started = time.mktime(time.strptime(manifest.started, "%Y-%m-%dT%H:%M:%S"))
+    started = calendar.timegm(time.strptime(manifest.started, "%Y-%m-%dT%H:%M:%SZ"))
     seconds = max(0.0, time.time() - started - manifest.seconds)
     return f"{spoken(seconds)} ago"
 

@@ -51,7 +51,7 @@ def carry_out(job: Job, tracker_of: Callable[[Path], Tracker]) -> Sealed:
         inputs, parents = open_inputs(job, store)
         spec = spec_of(job)
         tracker = tracker_of(partial)
-        started, clock = time.strftime("%Y-%m-%dT%H:%M:%S"), time.monotonic()
+        started, clock = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), time.monotonic()
         try:
             with _logged_to(partial / "log.txt"):
                 metrics = RUN[job.kind](spec, inputs, partial, tracker)

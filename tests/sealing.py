@@ -31,7 +31,7 @@ def seal_step(
             digest="",
             rows={"train": 3},
             metrics=metrics or {"loss": 1.5},
-            started=time.strftime("%Y-%m-%dT%H:%M:%S"),
+            started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             seconds=1.0,
         )
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 from align.artifact import digests
 from align.errors import ArtifactError
+from align.schema import validate_manifest
 
 NAME = "manifest.json"
 SCHEMA = "align/manifest"
@@ -61,8 +62,10 @@ class Manifest:
             found = json.loads(path.read_bytes())
             if not isinstance(found, dict) or found.pop("schema", None) != SCHEMA:
                 raise ValueError("it is not an align manifest")
-            if (version := found.pop("schema_version", None)) != SCHEMA_VERSION:
+            version = found.pop("schema_version", None)
+            if version != SCHEMA_VERSION:
                 raise ValueError(f"its schema version is {version}, this align reads {SCHEMA_VERSION}")
+            validate_manifest({"schema": SCHEMA, "schema_version": version, **found}, str(path))
             found["parents"] = {name: Parent(**p) for name, p in found["parents"].items()}
             found["base"] = Parent(**found["base"]) if found["base"] else None
             return cls(**found)

@@ -20,6 +20,7 @@ from align.artifact import crash, digests
 from align.artifact import manifest as manifests
 from align.artifact.manifest import Manifest
 from align.errors import ArtifactError
+from align.schema import validate_manifest
 
 # What a sealed artifact may hold; everything else in a partial folder is resume state and is left behind.
 KEPT = ("model", "rows-", "report.json", "metrics.json", "metrics.jsonl", "log.txt", "README.md")
@@ -90,6 +91,7 @@ class Store:
             digests.sync(path)
             files[name] = {"sha256": digests.of_file(path), "size": path.stat().st_size}
         done = replace(draft, files=files, digest=manifests.content_digest(files))
+        validate_manifest(done.to_json(), str(partial / manifests.NAME))
         crash.point("before-manifest")
         digests.write_json(partial / manifests.NAME, done.to_json())
         for folder in {p.parent for p in manifests.listing(partial).values()}:

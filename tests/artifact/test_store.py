@@ -17,7 +17,7 @@ KEY = "ab" * 32
 
 
 def draft(**changes: object) -> Manifest:
-    base = Manifest("sft", "r:sft", KEY, 1, {}, 0, {}, {}, "", started="2026-01-01T00:00:00")
+    base = Manifest("sft", "r:sft", KEY, 1, {}, 0, {}, {}, "", started="2026-01-01T00:00:00Z")
     return replace(base, **changes)
 
 
@@ -60,7 +60,7 @@ def test_the_digest_covers_content_and_not_times(store: Store, tmp_path: Path) -
     other.root.mkdir()
     write_partial(other)
     (other.partial("sft", KEY) / "log.txt").write_text("at midnight")
-    assert other.seal(draft(started="2027-01-01T00:00:00")).manifest.digest == first.manifest.digest
+    assert other.seal(draft(started="2027-01-01T00:00:00Z")).manifest.digest == first.manifest.digest
     third = Store(tmp_path / "third")
     third.root.mkdir()
     assert build(third, "weightz").manifest.digest != first.manifest.digest
