@@ -35,7 +35,7 @@ class UserError(AlignError):
     def __str__(self) -> str:
         parts = [s for s in (self.found, self.expected, self.remedy) if s]
         sentences = [s if s[-1] in ".?!:" else s + "." for s in parts]
-        sentences[1:] = [s[0].upper() + s[1:] if s.split()[0].isalpha() else s for s in sentences[1:]]
+        sentences[1:] = [s[0].upper() + s[1:] if s.split()[0].rstrip(",").isalpha() else s for s in sentences[1:]]
         return f"{self.where}: " + " ".join(sentences) if self.where else " ".join(sentences)
 
 
