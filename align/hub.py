@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from httpx import HTTPError
 from huggingface_hub import HfApi, constants
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RepositoryNotFoundError
 
@@ -23,7 +24,7 @@ def resolve_commit(where: str, location: str, repo: str, revision: str | None) -
         raise DataError(
             where, f"the hub has no {repo} {location}, or it is private", "", "check the name, or log in: hf auth login"
         ) from None
-    except (HfHubHTTPError, OSError) as error:  # httpx's connection errors are OSErrors or wrapped as hub errors
+    except (HfHubHTTPError, HTTPError, OSError) as error:  # no answer, a refusal, or no line at all
         cached = _cached_commit(location, repo, revision)
         if cached:
             return cached

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from httpx import HTTPError
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError
 
@@ -43,7 +44,7 @@ def outside_model(source: SourceInput) -> ModelInput:
 def _downloaded(source: SourceInput) -> Path:
     try:
         return Path(snapshot_download(source.location, revision=source.revision, allow_patterns=list(MODEL_FILES)))
-    except (HfHubHTTPError, OSError) as error:  # what is not in the local cache is a FileNotFoundError
+    except (HfHubHTTPError, HTTPError, OSError) as error:  # what is not in the local cache is a FileNotFoundError
         why = (str(error).splitlines() or [type(error).__name__])[0]
         raise ModelError(
             source.location,
