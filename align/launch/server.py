@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
@@ -35,6 +38,8 @@ class Server:
     @contextmanager
     def start(self, job: Job) -> Iterator[tuple[BaseProcess, Connection]]:
         """A child carrying out `job`, and the wire its events come over. The child ends when the wire is closed."""
+        with _interrupts_ignored():
+            forkserver.ensure_running()
         ours, theirs = self._context.Pipe(duplex=True)
         process = self._context.Process(target=child.enter, args=(job.to_json(), theirs), name=f"align {job.step}")
         process.start()
@@ -47,3 +52,16 @@ class Server:
             if process.is_alive():
                 process.kill()
                 process.join()
+
+
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """A process started in here never hears of Ctrl-C, which goes to the whole group: the runner alone decides."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may set it; then Ctrl-C while the server imports leaves a traceback
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
