@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import traceback
 from typing import Any, NoReturn
 
 from align.errors import AlignError, RecipeError, Stopped, UserError
+
+INTERRUPTED = 128 + signal.SIGINT
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
@@ -31,9 +34,10 @@ def run(arguments: list[str]) -> int:
     from align.cli.app import app
 
     try:
-        return app(arguments, standalone_mode=False, prog_name="align") or 0
-    except KeyboardInterrupt:
-        error: BaseException = Stopped(2)
+        code = app(arguments, standalone_mode=False, prog_name="align") or 0
+        if code != INTERRUPTED:
+            return code
+        error: BaseException = Stopped(signal.SIGINT)  # typer makes an exit code of Ctrl-C
     except Exception as caught:
         error = caught
     if "--json" in arguments and isinstance(error, AlignError):

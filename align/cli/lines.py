@@ -65,7 +65,7 @@ class Lines:
         self._print(f"{step.name}: sealed after {words.clock(seconds)}{': ' if told else ''}{told}")
 
     def failed(self, step: Step, error: BaseException) -> None:
-        self.steps[step.name].state = "failed"
+        self.steps[step.name].fail(error)
         self._print(f"{step.name}: {'stopped' if self.steps[step.name].stopping else 'failed'}")
 
     def _due(self, progress: Progress, event: str) -> bool:

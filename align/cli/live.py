@@ -60,7 +60,7 @@ class LiveTable:
         self.steps[step.name].finish(metrics, seconds)
 
     def failed(self, step: Step, error: BaseException) -> None:
-        self.steps[step.name].state = "failed"
+        self.steps[step.name].fail(error)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         width = max((len(n) for n in self.steps), default=0)

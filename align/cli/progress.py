@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from align.cli import words
+from align.errors import Stopped
 from align.plan import Step
 
 State = Literal["waiting", "reused", "running", "done", "failed"]
@@ -49,6 +50,9 @@ class Progress:
 
     def finish(self, metrics: dict[str, float], seconds: float) -> None:
         self.state, self.metrics, self.seconds = "done", metrics, seconds
+
+    def fail(self, error: BaseException) -> None:
+        self.state, self.stopping = "failed", isinstance(error, (Stopped, KeyboardInterrupt))
 
     @property
     def elapsed(self) -> float:

@@ -15,7 +15,7 @@ from align.artifact.store import Store
 from align.cli import words
 from align.cli.lines import Lines
 from align.cli.live import LiveTable
-from align.errors import AlignError, Stopped, UserError
+from align.errors import Stopped
 from align.plan import Plan
 from align.recipe import Recipe
 from align.runner import Choice, Outcome
@@ -34,7 +34,7 @@ def run(recipe: Recipe, folder: str | None, choice: Choice, dry_run: bool, as_js
         with display:
             outcome = runner.run(recipe, store, choice, display)
     except BaseException as error:
-        _told_failure(display, recipe, store, error, as_json)
+        _told_failure(display, store, error)
         raise
     chosen = choice.names(recipe)
     if as_json:
@@ -74,14 +74,12 @@ def _json(outcome: Outcome, display: Display, seconds: float) -> dict[str, Any]:
     return {**whole, "steps": steps, "ran": outcome.ran, "seconds": round(seconds, 3)}
 
 
-def _told_failure(display: Display, recipe: Recipe, store: Store, error: BaseException, as_json: bool) -> None:
+def _told_failure(display: Display, store: Store, error: BaseException) -> None:
     """Where the log of the failed step is; the error itself is told where every error is."""
     failed = next((p.step for p in display.steps.values() if p.state == "failed"), None)
     log = store.partial(failed.kind, failed.key) / "log.txt" if failed else None
     if log and log.is_file() and log.stat().st_size and not isinstance(error, (Stopped, KeyboardInterrupt)):
         print(f"log: {_near(str(log))}", file=sys.stderr)
-    if isinstance(error, AlignError) and not isinstance(error, UserError) and failed:
-        print(f"{failed.name} {'was stopped' if isinstance(error, Stopped) else 'failed'}.", file=sys.stderr)
 
 
 def _near(path: str) -> str:
