@@ -83,9 +83,8 @@ class LiveTable:
             line = Text.assemble("  ", self._spin(), " ", (name, "bold"), "  ", self._running(progress))
         else:
             mark, style = MARKS[progress.state]
-            line = Text.assemble(
-                "  ", (mark, style), " ", (name, "dim" if style == "dim" else ""), "  ", _rest(progress)
-            )
+            rest = _rest(progress, room - width - 6)
+            line = Text.assemble("  ", (mark, style), " ", (name, "dim" if style == "dim" else ""), "  ", rest)
         line.truncate(room, overflow="ellipsis")
         line.no_wrap = True
         return line
@@ -134,11 +133,13 @@ def _crowd(group: list[Progress], width: int) -> Text:
     return Text(f"  {mark} {len(group)} steps {group[0].state}: {names}", style)
 
 
-def _rest(progress: Progress) -> Text:
+def _rest(progress: Progress, room: int) -> Text:
     """What stands behind the name of a step that is not running."""
     if progress.state == "done":
-        told = ", ".join(words.telling(progress.step.kind, progress.metrics))
-        return Text.assemble((f"{words.clock(progress.seconds):>10}", ""), "  ", told)
+        told = words.telling(progress.step.kind, progress.metrics)
+        while len(told) > 1 and len(", ".join(told)) > room - 12:
+            told.pop()  # a whole number less rather than half a one
+        return Text(f"{words.clock(progress.seconds):>10}  {', '.join(told)}")
     if progress.state == "reused":
         return Text(f"reused, {progress.step.reason}", "dim")
     if progress.state == "failed":

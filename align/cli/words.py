@@ -56,9 +56,8 @@ def phrase(name: str, value: float) -> str:
 def telling(kind: str, metrics: Mapping[str, float], count: int = 3) -> list[str]:
     """The few numbers that say most about a finished step, as its settings name them."""
     names: Iterable[str] = [n for n in STEPS[kind].telling if n in metrics] if kind in STEPS else ()
-    if "eval_loss" in names:
-        names = [n for n in names if n != "loss"]
-    return [phrase(n, metrics[n]) for n in list(names)[:count]]
+    names = [n for n in names if f"eval_{n}" not in metrics]  # the held-out number says more than the training one
+    return [phrase(n, metrics[n]) for n in names[:count]]
 
 
 def size(count: float) -> str:
