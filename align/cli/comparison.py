@@ -32,7 +32,7 @@ def show(console: Console, report: dict[str, Any], title: str) -> None:
 def _fitting(report: dict[str, Any], width: int, head: str) -> Iterator[list[str]]:
     """The models in groups that fit the width, the baseline first in each."""
     label = max([len(head), *(len(_label(r)) + 2 for r in report["rows"])]) + MARGIN
-    cells = {m: max([len(m), *(len(cell(r, m)) for r in report["rows"])]) + 2 for m in report["models"]}
+    cells = {m: max([len(m), *(len(starred(report, r, m)) for r in report["rows"])]) + 2 for m in report["models"]}
     base, rest = report["baseline"], [m for m in report["models"] if m != report["baseline"]]
     group = [base] if base in cells else []
     for model in rest:
@@ -56,7 +56,7 @@ def _table(report: dict[str, Any], models: list[str], head: str, counts: bool) -
         if row["suite"] != suite:
             suite = row["suite"]
             table.add_row("", Text(suite, "bold"))
-        cells = [Text(cell(row, m), _style(row, m)) for m in models]
+        cells = [Text(starred(report, row, m), _style(row, m)) for m in models]
         table.add_row(
             "", f"  {_label(row)}", *cells, *([f"{row_count(row) or '':,}" if row_count(row) else ""] * counts)
         )
@@ -87,8 +87,13 @@ def cell(row: dict[str, Any], model: str) -> str:
     places = _places(row)
     text = f"{value['value']:,.{places}f}"
     half = half_width(value)
-    star = "*" if beyond(row, model) else ""
-    return text + star if half is None else f"{text} ± {half:.{places}f}{star}"
+    return text if half is None else f"{text} ± {half:.{places}f}"
+
+
+def starred(report: dict[str, Any], row: dict[str, Any], model: str) -> str:
+    """The cell with its mark, in a column of its own width so that the numbers stay under one another."""
+    marks = any(beyond(r, m) for r in report["rows"] for m in report["models"])
+    return cell(row, model) + ("*" if beyond(row, model) else " " * marks)
 
 
 def _places(row: dict[str, Any]) -> int:

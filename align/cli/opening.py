@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from align import shipped
@@ -21,7 +22,18 @@ def recipe(given: str, overrides: list[str] | None = None, quiet: bool = False) 
         print(
             f"{given} is not a file here; using the shipped recipe (copy it: align init {path.stem}).", file=sys.stderr
         )
+    if not path.exists() and (close := _alike(path.stem)):
+        raise UserError(given, "there is no such recipe", "", f"did you mean {close}?")
     return load(path, overrides or [])
+
+
+def _alike(name: str) -> str | None:
+    """A recipe with a similar name: in this folder, in recipes/, or shipped."""
+    import difflib
+
+    here = {p.stem: str(p) for folder in (".", "recipes") for p in Path(folder).glob("*.y*ml")}
+    known = {**{n: n for n in shipped.names()}, **here}
+    return next((known[n] for n in difflib.get_close_matches(name, known, 1, 0.5)), None)
 
 
 def init(name: str | None, target: str | None) -> None:

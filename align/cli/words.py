@@ -26,6 +26,8 @@ UNITS = {  # these read better behind the number
 }
 LIVE = ("loss", "rewards/accuracies", "tokens_per_second", "memory_gb")  # worth watching, most telling first
 
+MAIN = ("gold", "win_rate", "accuracy", "bits_per_byte", "loss")  # of a suite's metrics
+
 
 def number(value: float) -> str:
     """Three digits that matter: `0.712`, `12.3`, `4,096`, `2e-05`."""
@@ -55,9 +57,21 @@ def phrase(name: str, value: float) -> str:
 
 def telling(kind: str, metrics: Mapping[str, float], count: int = 3) -> list[str]:
     """The few numbers that say most about a finished step, as its settings name them."""
-    names: Iterable[str] = [n for n in STEPS[kind].telling if n in metrics] if kind in STEPS else ()
+    if kind == "measure":
+        return _of_suites(metrics)[:count]
+    names = [n for n in STEPS[kind].telling if n in metrics] if kind in STEPS else []
     names = [n for n in names if f"eval_{n}" not in metrics]  # the held-out number says more than the training one
     return [phrase(n, metrics[n]) for n in names[:count]]
+
+
+def _of_suites(metrics: Mapping[str, float]) -> list[str]:
+    """One number a suite: the one that people look at first."""
+    told = []
+    for suite in dict.fromkeys(n.split("/")[0] for n in metrics if "/" in n):
+        own = {n.partition("/")[2]: v for n, v in metrics.items() if n.startswith(f"{suite}/")}
+        best = next((n for n in MAIN if n in own), next(iter(own)))
+        told.append(f"{suite} {phrase(best, own[best])}" if best != suite else phrase(best, own[best]))
+    return told
 
 
 def size(count: float) -> str:
