@@ -14,14 +14,19 @@ class Sampling:
     max_new_tokens: int
     temperature: float = 1.0
     seed: int = 0
+    logprobs: bool = False  # whether each token's logprob is wanted, if the engine has it
 
 
 @dataclass(frozen=True)
 class Completion:
-    """Token ids up to and including the stop token; `stopped` is False when the limit ended it instead."""
+    """Token ids up to and including the stop token; `stopped` is False when the limit ended it instead.
+
+    `logprobs`: of each token, at the temperature it was sampled at, as the engine computed them.
+    """
 
     token_ids: list[int]
     stopped: bool
+    logprobs: list[float] | None = None
 
 
 class Engine(Protocol):

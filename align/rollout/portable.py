@@ -47,23 +47,31 @@ class PortableEngine:
         ids_BP = torch.tensor([[self._pad] * (width - len(p)) + p for p in prompts], device=device)
         mask_BP = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=device)
         with _own_settings(self._model):
-            out_BT = self._model.generate(
+            out = self._model.generate(
                 input_ids=ids_BP, attention_mask=mask_BP, generation_config=self._config(sampling)
             )
-        return [self._completion(row) for row in out_BT[:, width:].tolist()]
+        tokens_BT = out.sequences[:, width:]
+        if not sampling.logprobs:
+            return [self._completion(row) for row in tokens_BT.tolist()]
+        logits_BTV = torch.stack(out.logits, 1).float() / (sampling.temperature or 1.0)
+        logprobs_BT = logits_BTV.log_softmax(-1).gather(2, tokens_BT[:, :, None])[:, :, 0]
+        rows = zip(tokens_BT.tolist(), logprobs_BT.tolist(), strict=True)
+        return [self._completion(row, logprobs) for row, logprobs in rows]
 
     def _config(self, sampling: Sampling) -> GenerationConfig:
         settings: dict[str, Any] = {"do_sample": False}
         if sampling.temperature > 0:
             settings = {"do_sample": True, "temperature": sampling.temperature, "top_k": 0, "top_p": 1.0}
         return GenerationConfig(
-            max_new_tokens=sampling.max_new_tokens, pad_token_id=self._pad, eos_token_id=self._stops, **settings
-        )
+            max_new_tokens=sampling.max_new_tokens, pad_token_id=self._pad, eos_token_id=self._stops,
+            return_dict_in_generate=True, output_logits=sampling.logprobs, **settings,
+        )  # fmt: skip
 
-    def _completion(self, row: list[int]) -> Completion:
+    def _completion(self, row: list[int], logprobs: list[float] | None = None) -> Completion:
         """A row up to its first stop token; what stands behind it is padding."""
         end = next((i for i, token in enumerate(row) if token in self._stops), None)
-        return Completion(row if end is None else row[: end + 1], end is not None)
+        length = len(row) if end is None else end + 1
+        return Completion(row[:length], end is not None, logprobs and logprobs[:length])
 
 
 @contextmanager

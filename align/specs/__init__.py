@@ -5,6 +5,7 @@ from __future__ import annotations
 from align.specs.base import CASTS, Port, RowType, Settings, Spec
 from align.specs.dpo import DpoSpec
 from align.specs.evaluate import CompareSpec, EvaluateSpec, MeasureSpec, Suite
+from align.specs.ppo import PpoSpec, RewardTerm
 from align.specs.prepare import PrepareSpec
 from align.specs.pretrain import PretrainSpec
 from align.specs.sft import SftSpec
@@ -15,6 +16,7 @@ STAGES: dict[str, type[Spec]] = {
     "pretrain": PretrainSpec,
     "sft": SftSpec,
     "dpo": DpoSpec,
+    "ppo": PpoSpec,
     "evaluate": EvaluateSpec,
 }
 
@@ -24,6 +26,7 @@ STEPS: dict[str, type[Spec]] = {
     "pretrain": PretrainSpec,
     "sft": SftSpec,
     "dpo": DpoSpec,
+    "ppo": PpoSpec,
     "measure": MeasureSpec,
     "compare": CompareSpec,
 }
@@ -38,8 +41,10 @@ __all__ = [
     "LoRA",
     "MeasureSpec",
     "Port",
+    "PpoSpec",
     "PrepareSpec",
     "PretrainSpec",
+    "RewardTerm",
     "RowType",
     "Settings",
     "SftSpec",

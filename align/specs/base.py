@@ -37,8 +37,11 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
 
-    def narrow(self, field: str, port: Port) -> Port:
-        """The port of a field, given the other settings: some inputs depend on what is done with them."""
+    def narrow(self, field: str, port: Port) -> Port | None:
+        """The port of a field, given the other settings: some inputs depend on what is done with them.
+
+        None where the field, as it is set, names no input at all.
+        """
         return port
 
 
