@@ -171,7 +171,7 @@ class WandbSink:
         if self._given_up:
             return None
         if output:
-            self._put(lambda run: run.log_artifact(_reference(output)))
+            self._put(lambda run: self._log_output(run, output))
         self._put(lambda run: run.finish(exit_code=0 if output else 1))
         with contextlib.suppress(queue.Full):
             self._queue.put_nowait(None)
@@ -190,13 +190,16 @@ class WandbSink:
             self._dropped += 1
 
     def _work(self) -> None:
+        run = None
         try:
             run = self._open()
             self._url = getattr(run, "url", None)
             while (call := self._queue.get()) is not None:
                 call(run)
         except Exception as error:  # W&B raises what it likes; a curve is not worth a run
-            self._failure = credentials.hide(f"{type(error).__name__}: {error}").splitlines()[0][:200]
+            self._failure = _in_a_line(error)
+            with contextlib.suppress(Exception):
+                run.finish(exit_code=1)  # type: ignore[union-attr] - hands over what it took so far
         finally:
             self._ended.set()
 
@@ -208,7 +211,7 @@ class WandbSink:
                 self._use_inputs(run)
                 return run
             except Exception as error:
-                self._failure = credentials.hide(f"{type(error).__name__}: {error}").splitlines()[0][:200]
+                self._failure = _in_a_line(error)
                 self.mode = "offline"
                 self._shun()
         return self._init("offline")
@@ -236,6 +239,12 @@ class WandbSink:
         for name, kind in self._told.inputs:
             with contextlib.suppress(Exception):  # made before W&B was used, or in another project
                 run.use_artifact(f"{name}:latest", type=kind)
+
+    def _log_output(self, run: Any, output: Output) -> None:
+        try:
+            run.log_artifact(_reference(output))
+        except Exception as error:  # the curves are worth handing over all the same
+            self._failure = _in_a_line(error)
 
     def _give_up(self) -> None:
         self._given_up = True
@@ -280,6 +289,10 @@ def _run_id(folder: Path, key: str) -> str:
     with contextlib.suppress(OSError):
         write_json(path, {"id": fresh})
     return fresh
+
+
+def _in_a_line(error: Exception) -> str:
+    return credentials.hide(f"{type(error).__name__}: {error}").splitlines()[0][:200]
 
 
 def _reference(output: Output) -> Any:
