@@ -28,6 +28,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from align.artifact.inputs import Inputs
 from align.errors import Stopped, TrainingError
 from align.loop import checkpoints
@@ -58,6 +60,7 @@ SAVE_SECONDS = 60.0
 
 
 def run(spec: PpoSpec, inputs: Inputs, out: Path, tracker: Tracker) -> dict[str, float]:
+    torch.manual_seed(spec.seed or 0)  # adapters begin at random
     policy, tokenizer = open_policy(inputs.model("policy"), spec, tracker.note)
     prompts = read_prompts(inputs.rows("prompts"), tokenizer, spec.max_new_tokens, window_of(policy))
     rewards = open_rewards(spec, inputs, tracker.note)
