@@ -46,13 +46,10 @@ def packed_attention(
     """Causal attention within each document of one packed row; the result is laid out (1, N, H, D)."""
     if cu_seq_lens_q is None or max_length_q is None or query_BHTD.shape[0] != 1:
         raise AlignError("packed attention was called without document borders; documents would see one another")
-    dtype = (
-        torch.get_autocast_dtype(query_BHTD.device.type) if torch.is_autocast_enabled(query_BHTD.device.type) else None
-    )
-    query, key, value = (x if dtype is None else x.to(dtype) for x in (query_BHTD, key_BHTD, value_BHTD))
+    query, key = query_BHTD.to(value_BHTD.dtype), key_BHTD.to(value_BHTD.dtype)  # rotary embedding leaves float32
     if query.is_cuda and query.dtype in (torch.bfloat16, torch.float16):
-        return _flash(query, key, value, cu_seq_lens_q, max_length_q, scaling, dropout), None
-    return _by_document(query, key, value, cu_seq_lens_q, scaling, dropout), None
+        return _flash(query, key, value_BHTD, cu_seq_lens_q, max_length_q, scaling, dropout), None
+    return _by_document(query, key, value_BHTD, cu_seq_lens_q, scaling, dropout), None
 
 
 def _flash(

@@ -117,7 +117,7 @@ def separate_pad_token(tokenizer: Tokenizer, note: Note) -> None:
     before = tokenizer.pad_token
     if before is not None and tokenizer.pad_token_id != tokenizer.eos_token_id:
         return
-    used = {tokenizer.eos_token, tokenizer.bos_token, tokenizer.unk_token}
+    used = {tokenizer.eos_token, tokenizer.bos_token}
     special = set(tokenizer.all_special_tokens) | set(tokenizer.get_added_vocab())
     template = str(tokenizer.chat_template or "")
     free = [t for t in _PAD_TOKENS if t in special and t not in used and t not in template]

@@ -33,3 +33,11 @@ def test_the_running_averages_still_have_their_names() -> None:
     loop = inspect.getsource(transformers.Trainer._inner_training_loop)
     reset, begun = loop.index("self._tr_loss = "), loop.index("on_train_begin")
     assert reset < begun, "the averages must be reset before on_train_begin, which restores them"
+
+
+def test_the_head_still_asks_whether_to_score_labelled_positions_only() -> None:
+    import trl.kernels.chunked_logprob
+    import trl.trainer.utils
+
+    assert "compact = _use_triton(hidden_states.device)" in inspect.getsource(trl.trainer.utils.add_fused_lm_head)
+    assert trl.kernels.chunked_logprob._use_triton is not trl.trainer.utils._use_triton
