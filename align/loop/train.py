@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,7 @@ import torch
 from datasets import Dataset
 from peft import PeftConfig
 
-from align.errors import DataError, Stopped, TrainingError
+from align.errors import DataError, ResourceError, Stopped, TrainingError
 from align.loop import checkpoints
 from align.loop.callbacks import wanted_metric
 from align.loop.trl_private import STATE, DpoLoop, SftLoop
@@ -65,23 +68,55 @@ def train(loop: Any, spec: TrainingSpec, tracker: Any) -> dict[str, float]:
     """Train from the last good checkpoint, or from the start, to the end; returns the metrics.
 
     The loop's model is then the one to keep. Raises Stopped when asked to stop (after saving), TrainingError where a loss
-    or gradient is not finite, ResourceError-like faults as they come.
+    or gradient is not finite, ResourceError where memory or disk does not suffice.
     """
     root = Path(loop.args.output_dir)
     callback = loop.follow(spec, tracker)
-    good = checkpoints.last_good(root)
-    with quiet():
+    good = _resumable(root, loop, tracker)
+    with quiet(), _resources_told(spec, loop.args.per_device_train_batch_size):
         if good and _is_finished(good):
             loop.adopt(good)  # TRL would train one step more
         else:
-            if good:
-                tracker.note(f"resumed from step {checkpoints.step_of(good)}")
             loop.train(resume_from_checkpoint=str(good) if good else None)
         if callback.stopped:
             raise Stopped
         if wanted_metric(spec):
             _keep_best(loop, root, tracker)
     return _metrics(loop, spec)
+
+
+def _resumable(root: Path, loop: Any, tracker: Any) -> Path | None:
+    """The last good checkpoint, if as many processes as now wrote it: each has random states of its own."""
+    good = checkpoints.last_good(root) if loop.args.should_save or loop.args.world_size == 1 else None
+    loop.accelerator.wait_for_everyone()  # one process alone deletes what is damaged
+    good = good or checkpoints.last_good(root)
+    if good is None:
+        return None
+    processes = len(list(good.glob("rank-*.json")))
+    if processes != loop.args.world_size:
+        tracker.note(f"{processes} processes wrote the checkpoint, {loop.args.world_size} train now: begun afresh")
+        return None
+    tracker.note(f"resumed from step {checkpoints.step_of(good)}")
+    return good
+
+
+@contextmanager
+def _resources_told(spec: TrainingSpec, micro: int) -> Iterator[None]:
+    """Out of memory or disk as an error that says what to lower."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise ResourceError(
+            "memory", f"the device ran out of memory with {micro} rows of {spec.max_length} tokens at a time", "",
+            f"Set micro_batch_size: {max(1, micro // 2)}, or checkpoint_activations: true, or lora.",
+        ) from error  # fmt: skip
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise ResourceError(
+            "disk", f"a checkpoint could not be written: {error.strerror}", "",
+            "Free some space, then run again: what was saved before is whole.",
+        ) from error  # fmt: skip
 
 
 def _is_finished(checkpoint: Path) -> bool:

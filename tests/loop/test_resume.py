@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -10,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from align.artifact.inputs import ModelInput, RowsInput
-from align.errors import Stopped, TrainingError
-from align.loop import checkpoints
+from align.errors import ResourceError, Stopped, TrainingError
+from align.loop import checkpoints, trl_private
 from align.models.load import load_model, save_model
 from align.models.tokenizer import load_tokenizer
 from align.specs import DpoSpec, SftSpec
@@ -117,6 +119,46 @@ def test_a_damaged_checkpoint_is_passed_over(world: dict[str, Any], tmp_path: Pa
     sft_run(world, tmp_path / "cut", recorder, save_every=4)
     assert recorder.notes == ["resumed from step 8"]
     assert weights(tmp_path / "cut" / "model") == weights(tmp_path / "whole" / "model")
+
+
+def test_a_checkpoint_of_other_processes_is_not_continued(world: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(Stopped):
+        sft_run(world, tmp_path, Recorder(4))
+    (written,) = (tmp_path / "checkpoints").glob("checkpoint-*")
+    for suffix in ("json", "safetensors"):
+        (written / f"rank-1.{suffix}").write_bytes((written / f"rank-0.{suffix}").read_bytes())
+    (written / checkpoints.MANIFEST).unlink()
+    checkpoints.seal(written.rename(written.with_name(checkpoints.STAGING)), 4)
+    recorder = Recorder()
+    sft_run(world, tmp_path, recorder, max_steps=5)
+    assert recorder.logged[0][0] == 1 and "begun afresh" in recorder.notes[0]
+
+
+def test_a_disk_that_is_full_is_told_and_what_was_saved_stays(
+    world: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(Stopped):
+        sft_run(world, tmp_path, Recorder(4))
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(checkpoints, "write_optimizer", full)
+    with pytest.raises(ResourceError, match=r"No space left.*Free some space"):
+        sft_run(world, tmp_path, Recorder(), save_every=1)
+    good = checkpoints.last_good(tmp_path / "checkpoints")
+    assert good is not None and good.name == "checkpoint-4"
+
+
+def test_running_out_of_memory_says_what_to_lower(
+    world: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_much(*_: Any, **__: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(trl_private.SftLoop, "compute_loss", too_much)
+    with pytest.raises(ResourceError, match="micro_batch_size: 1"):
+        sft_run(world, tmp_path, Recorder())
 
 
 def test_neither_saves_nor_evaluations_change_what_is_trained_or_told(world: dict[str, Any], tmp_path: Path) -> None:
