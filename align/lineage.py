@@ -164,7 +164,7 @@ def tree(sealed: Sealed, store: Store) -> Node:
 
 def _node(label: str, sealed: Sealed, store: Store, seen: set[str]) -> Node:
     manifest = sealed.manifest
-    node = Node(label, f"{manifest.name}  {sealed.path.name}", manifest.digest)
+    node = Node(label, f"{manifest.name}  {manifest.kind}-{manifest.key[:8]}", manifest.digest)
     if manifest.key in seen:
         node.state = "see above" if manifest.parents else ""
         return node
@@ -183,8 +183,8 @@ def _parent(label: str, parent: Parent, store: Store, seen: set[str]) -> Node:
     except ArtifactError:
         sealed = None
     if sealed is None:
-        return Node(label, f"{parent.kind}-{parent.key[:12]}", parent.digest, "not in the store")
+        return Node(label, f"{parent.kind}-{parent.key[:8]}", parent.digest, "not in the store")
     node = _node(label, sealed, store, seen)
     if sealed.manifest.digest != parent.digest:
-        node.state = f"rebuilt since; it was {parent.digest[:12]} then"
+        node.state = f"rebuilt since, was {parent.digest[:8]}"
     return node

@@ -19,7 +19,7 @@ def show(plan: Plan, names: list[str]) -> None:
         cells = (step.name, step.kind, Text(step.action, STYLE[step.action]), step.reason, about(step))
         table.add_row("", *cells[: len(columns)])
     console = terminal.console()
-    console.print(f"  {headline(plan, steps)}\n")
+    console.out(f"  {headline(plan, steps)}\n")
     console.print(table)
     console.print()
 

@@ -44,10 +44,10 @@ def _store(store: Store) -> None:
     console = terminal.console()
     everything = lineage.artifacts(store)
     if not everything:
-        console.print(f"  {store.root} holds no artifacts yet. Begin: align init quickstart")
+        console.out(f"  {store.root} holds no artifacts yet. Begin: align init quickstart")
         return
     total = sum(map(lineage.bytes_of, everything))
-    console.print(
+    console.out(
         f"  {store.root} · {words.plural(len(everything), 'artifact')}, {words.size(total)}; "
         f"{words.size(free_bytes(store.root))} free\n"
     )
@@ -60,16 +60,16 @@ def _store(store: Store) -> None:
                 "", name, str(len(steps)), ago(max((s.manifest for s in steps), key=_end)) if steps else "gone"
             )
         console.print(table)
-        console.print()
+        console.out()
     kinds = terminal.table("kind", "artifacts", "size", right=("artifacts", "size"))
     for kind in sorted({s.manifest.kind for s in everything}):
         of_kind = [s for s in everything if s.manifest.kind == kind]
         kinds.add_row("", kind, str(len(of_kind)), words.size(sum(map(lineage.bytes_of, of_kind))))
     console.print(kinds)
     for path in sorted(store.root.glob("*.partial")):
-        console.print(f"\n  unfinished: {path.name}")
+        console.out(f"\n  unfinished: {path.name}")
     if known:
-        console.print(f"\n  more: align show {known[0]}")
+        console.out(f"\n  more: align show {known[0]}")
 
 
 def _end(manifest: Any) -> tuple[str, float]:
@@ -92,7 +92,7 @@ def _run(name: str, store: Store, keys: dict[str, str]) -> None:
     console = terminal.console()
     steps = _steps(store, keys)
     if not steps:
-        console.print(f"  {name} has not run yet in {store.root}. Run it: align run {name}")
+        console.out(f"  {name} has not run yet in {store.root}. Run it: align run {name}")
         return
     table = terminal.table("step", "kind", "artifact", "sealed", "took", "told", right=("took",), wraps=("told",))
     for step, sealed in steps.items():
@@ -102,20 +102,20 @@ def _run(name: str, store: Store, keys: dict[str, str]) -> None:
         manifest = sealed.manifest
         told = ", ".join(words.telling(manifest.kind, manifest.metrics, 2))
         table.add_row("", step, manifest.kind, manifest.key[:8], ago(manifest), words.clock(manifest.seconds), told)
-    console.print(f"  {name} · {words.plural(len(steps), 'step')} in its last run · {store.root}\n")
+    console.out(f"  {name} · {words.plural(len(steps), 'step')} in its last run · {store.root}\n")
     console.print(table)
     for step, sealed in steps.items():
         if sealed and sealed.manifest.kind == "compare" and (report := lineage.report(sealed.path)):
-            console.print()
+            console.out()
             comparison.show(console, report, step)
     models = [s for s, sealed in steps.items() if sealed and (sealed.path / "model").is_dir()]
     if models:
-        console.print(f"\n  more: align show {name}:{models[-1]}   talk to it: align chat {name}:{models[-1]}")
+        console.out(f"\n  more: align show {name}:{models[-1]}   talk to it: align chat {name}:{models[-1]}")
 
 
 def _artifact(sealed: Sealed, store: Store) -> None:
     console, manifest = terminal.console(), sealed.manifest
-    console.print(f"  {manifest.name} · {manifest.kind} · {words.size(lineage.bytes_of(sealed))}\n")
+    console.out(f"  {manifest.name} · {manifest.kind} · {words.size(lineage.bytes_of(sealed))}\n")
     facts = _pairs()
     for name, value in _facts(sealed).items():
         facts.add_row("", name, value)
@@ -129,14 +129,14 @@ def _artifact(sealed: Sealed, store: Store) -> None:
         shown[f"and {len(files) - FILES_SHOWN} more"] = ""
     _section(console, "files", shown)
     for note in manifest.notes:
-        console.print(f"\n  note: {note}")
-    console.print("\n  lineage")
+        console.out(f"\n  note: {note}")
+    console.out("\n  lineage")
     console.print(Padding(_drawn(lineage.tree(sealed, store)), (0, 0, 0, 2)))
     if report := lineage.report(sealed.path) if manifest.kind == "compare" else None:
-        console.print()
+        console.out()
         comparison.show(console, report, manifest.name)
     if (sealed.path / "model").is_dir():
-        console.print(f"\n  talk to it: align chat {manifest.key[:12]}   take it: align export {manifest.key[:12]} DIR")
+        console.out(f"\n  talk to it: align chat {manifest.key[:12]}   take it: align export {manifest.key[:12]} DIR")
 
 
 def _facts(sealed: Sealed) -> dict[str, str]:
@@ -170,7 +170,7 @@ def _section(console: Console, title: str, lines: dict[str, str]) -> None:
     table = _pairs()
     for name, value in lines.items():
         table.add_row("", name, value)
-    console.print(f"\n  {title}")
+    console.out(f"\n  {title}")
     console.print(table)
 
 
@@ -190,7 +190,7 @@ def _leaf(node: Node) -> Text:
     if node.label:
         text.append(f"{node.label}: ")
     text.append(node.identity)
-    text.append(f"  {node.digest[:12] or 'never resolved'}", "dim")
+    text.append(f"  {node.digest[:8] or 'never resolved'}", "dim")
     if node.state:
         text.append(f"  ({node.state})", "yellow" if node.state != "see above" else "dim")
     return text

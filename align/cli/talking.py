@@ -25,7 +25,7 @@ def chat(given: str, folder: str | None, system: str | None, sampling: dict[str,
     with Service(CHILD) as service:
         if sys.stderr.isatty():
             print(f"opening {given} ...", file=sys.stderr, flush=True)
-        opened = next(iter(service.ask({"do": "open", "model": named})))
+        opened, *_ = list(service.ask({"do": "open", "model": named}))  # all of it, or its end answers the next request
         print(_greeting(given, opened, asked), file=sys.stderr, flush=True)
         start = [{"role": "system", "content": system}] if system else []
         messages = list(start)
