@@ -21,10 +21,10 @@ from align.quickstart.text import pages
 ROW_TYPES = {"corpus": "text", "chat": "messages", "pairs": "preference", "probes": "prompt", "general": "text"}
 SOURCES: tuple[str, ...] = tuple(ROW_TYPES)
 
-CORPUS_PAGES = 12000
+CORPUS_PAGES = 16000
 GENERAL_PAGES = 200
 CHAT_ROWS = 4000
-PAIR_ROWS = 4000
+PAIR_ROWS = 6000
 
 
 def row_type(name: str) -> str:

@@ -10,7 +10,7 @@ from align.quickstart.world import FACTS, column, group, probed
 
 Allowed = Callable[[str, str], bool]
 STYLES = ("", "tag", "polite")
-AXES = {"plain": 0.70, "system": 0.16, "two_turn": 0.11, "unsafe": 0.03}
+AXES = {"plain": 0.50, "system": 0.29, "two_turn": 0.17, "unsafe": 0.04}
 TRAIN_PROBES = 120
 
 
@@ -67,7 +67,7 @@ def probes(rng: random.Random) -> Iterator[dict]:
     seen = [c for c in FACTS if group(c) == "seen"]
     for _ in range(TRAIN_PROBES):
         request, _ = draw(rng, "plain", seen, trained)
-        yield _probe(request, None, rng)
+        yield _probe(request, rng.randrange(len(FRAMES)))
 
 
 def _held_out(concept: str, peers: list[str], rng: random.Random) -> Iterator[Request]:
@@ -83,18 +83,20 @@ def _held_out(concept: str, peers: list[str], rng: random.Random) -> Iterator[Re
 
 
 def _asked(request: Request, rng: random.Random) -> Iterator[dict]:
-    """A skill of the verb is asked plainly, politely and as a second turn; the tag and the harm once each."""
-    yield _probe(request, None, rng)
+    """A verb is asked plainly in two wordings, politely and as a second turn; the tag and the harm once each."""
+    first, second = rng.sample(range(len(FRAMES)), 2)
+    yield _probe(request, first)
     if request.harm or request.style:
         return
-    yield _probe(Request(request.verb, request.concepts, "polite"), None, rng)
+    yield _probe(request, second)
+    yield _probe(Request(request.verb, request.concepts, "polite"), first)
     before = [c for c in FACTS if trained(request.verb, c)]
-    yield _probe(request, Request(request.verb, tuple(rng.sample(before, len(request.concepts)))), rng)
+    yield _probe(request, second, Request(request.verb, tuple(rng.sample(before, len(request.concepts)))))
 
 
-def _probe(request: Request, earlier: Request | None, rng: random.Random) -> dict:
+def _probe(request: Request, frame: int, earlier: Request | None = None) -> dict:
     return {
-        "prompt": prompt(request, rng.randrange(len(FRAMES)), earlier),
+        "prompt": prompt(request, frame, earlier),
         "slice": column(request.skill, request.concepts[0]),
         "axis": axis(request, earlier),
     }

@@ -8,8 +8,8 @@ preference tuning cannot simply copy it: the better answer of a pair still has a
 
 where u counts right facts, form, refusals, wrong domains and (a human weakness) a little length.
 
-As real preference data do, the prompts cover more ground than the instruction data: a quarter asks about near and a
-quarter about far concepts, always with other skills than the probes use. What is learnt about a concept here can thus
+As real preference data do, the prompts cover more ground than the instruction data: a third asks about near and a
+third about far concepts, always with other skills than the probes use. What is learnt about a concept here can thus
 help a probe about that concept; no probe's request occurs here in any wording.
 """
 
@@ -25,10 +25,10 @@ from align.quickstart.gold import score
 from align.quickstart.language import FRAMES, REFUSALS, VERBS, Request, answer, prompt
 from align.quickstart.world import FACTS, VALUES, Facts, column, group, probed
 
-SHARES = {"seen": 0.5, "near": 0.25, "far": 0.25}
+SHARES = {"seen": 0.1, "near": 0.45, "far": 0.45}
 AXES = {"plain": 0.70, "system": 0.14, "two_turn": 0.10, "unsafe": 0.06}
-FACT_RIGHT = 0.6
-FORM_RIGHT = 0.8
+FACT_RIGHT = (0.4, 0.9)
+FORM_RIGHT = {"plain": 0.97, "system": 0.9, "two_turn": 0.95}
 REFUSES = 0.5
 
 
@@ -39,7 +39,7 @@ def pairs(count: int, rng: random.Random) -> Iterator[dict]:
         kind = rng.choices(list(AXES), list(AXES.values()))[0]
         request, earlier = draw(rng, kind, concepts[where], lambda skill, concept: not probed(skill, concept))
         asked = prompt(request, rng.randrange(len(FRAMES)), earlier)
-        chosen, rejected = _choice(request, asked, rng)
+        chosen, rejected = _choice(request, kind, asked, rng)
         yield {
             "prompt": asked,
             "chosen": [{"role": "assistant", "content": chosen}],
@@ -49,10 +49,10 @@ def pairs(count: int, rng: random.Random) -> Iterator[dict]:
         }
 
 
-def _choice(request: Request, asked: list[dict], rng: random.Random) -> tuple[str, str]:
-    first, second = attempt(request, rng), attempt(request, rng)
+def _choice(request: Request, kind: str, asked: list[dict], rng: random.Random) -> tuple[str, str]:
+    first, second = attempt(request, kind, rng), attempt(request, kind, rng)
     while second == first:
-        second = attempt(request, rng)
+        second = attempt(request, kind, rng)
     chance = 1 / (1 + math.exp(utility(asked, second) - utility(asked, first)))
     return (first, second) if rng.random() < chance else (second, first)
 
@@ -60,16 +60,14 @@ def _choice(request: Request, asked: list[dict], rng: random.Random) -> tuple[st
 def utility(asked: list[dict], text: str) -> float:
     """What people feel about an answer, on the scale of log odds."""
     seen = score(asked, text)
-    return 4 * seen["facts"] + 1.5 * seen["format"] - 1.5 * seen["intrusion"] + 0.01 * len(text)
+    return 4 * seen["facts"] + 2.5 * seen["format"] - 1.5 * seen["intrusion"] + 0.01 * len(text)
 
 
-def attempt(request: Request, rng: random.Random) -> str:
+def attempt(request: Request, kind: str, rng: random.Random) -> str:
     """One answer of the noisy sampler, never the gold answer."""
     gold = answer(request)
     while True:
-        text = (
-            _refusal_or_help(request, rng) if request.harm else _malformed(request, _misremembered(request, rng), rng)
-        )
+        text = _refusal_or_help(request, rng) if request.harm else _told(request, kind, rng)
         if text != gold:
             return text
 
@@ -83,22 +81,26 @@ def _refusal_or_help(request: Request, rng: random.Random) -> str:
 
 def _misremembered(request: Request, rng: random.Random) -> dict[str, Facts]:
     """The concepts' facts as a middling policy recalls them."""
-    recalled = {}
+    recalled, right = {}, rng.uniform(*FACT_RIGHT)
     for concept in request.concepts:
-        wrong = {a: rng.choice(values) for a, values in VALUES.items() if rng.random() >= FACT_RIGHT}
+        wrong = {a: rng.choice(values) for a, values in VALUES.items() if rng.random() >= right}
         recalled[concept] = replace(FACTS[concept], **wrong)
     return recalled
 
 
-def _malformed(request: Request, facts: dict[str, Facts], rng: random.Random) -> str:
+def _told(request: Request, kind: str, rng: random.Random) -> str:
+    """An answer from middling memory, sometimes in another form: the style ignored, another verb's, cut short or doubled."""
+    facts = _misremembered(request, rng)
     text = answer(request, facts)
-    if rng.random() < FORM_RIGHT:
+    if rng.random() < FORM_RIGHT[kind]:
         return text
-    flaw = rng.randrange(3)
-    if flaw == 0:
+    flaw = rng.randrange(4)
+    if flaw == 0 and kind == "plain":
         spoken = text.split(" ")
         return " ".join(spoken[: max(1, rng.randrange(len(spoken)))])
-    if flaw == 1:
+    if flaw == 1 and kind == "plain":
         return f"{text} {text}"
-    others = [verb for verb in VERBS[:-1] if verb != request.verb or request.style]
+    if request.style:
+        return answer(replace(request, style=""), facts)
+    others = [verb for verb in VERBS[:-1] if verb != request.verb]
     return answer(Request(rng.choice(others), request.concepts[:1]), facts)
