@@ -144,6 +144,13 @@ def artifacts(store: Store) -> list[Sealed]:
     return sorted(found, key=lambda s: (s.manifest.started, s.manifest.name))
 
 
+def unreadable(store: Store) -> list[str]:
+    """Folders that look like artifacts and cannot be read."""
+    known = {s.path for s in artifacts(store)}
+    folders = [p.parent for p in store.root.glob(f"*-*/{NAME}")]
+    return sorted(p.name for p in folders if p not in known and p.suffix not in (".partial", ".old"))
+
+
 def bytes_of(sealed: Sealed) -> int:
     return sum(entry["size"] for entry in sealed.manifest.files.values())
 

@@ -68,6 +68,8 @@ def _store(store: Store) -> None:
     console.print(kinds)
     for path in sorted(store.root.glob("*.partial")):
         console.out(f"\n  unfinished: {path.name}")
+    for name in lineage.unreadable(store):
+        console.out(f"\n  cannot be read: {name} (delete it; the next run builds it again)")
     if known:
         console.out(f"\n  more: align show {known[0]}")
 
@@ -201,6 +203,7 @@ def _store_json(store: Store) -> dict[str, Any]:
         "store": str(store.root),
         "recipes": {name: store.last_keys(name) for name in lineage.recipes(store)},
         "artifacts": [_brief(s) for s in lineage.artifacts(store)],
+        "unreadable": lineage.unreadable(store),
         "unfinished": sorted(p.name for p in store.root.glob("*.partial")),
     }
 

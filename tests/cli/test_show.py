@@ -80,4 +80,7 @@ def test_the_store_and_a_run_are_shown(here: Path, align: Align, sealed: Callabl
         run = align("show", given).out
         assert "loss 1.5" in run and "align chat small:" in run
     (here / ".align" / "dpo-000000000000.partial").mkdir()
+    (here / ".align" / "sft-111111111111").mkdir()
+    (here / ".align" / "sft-111111111111" / "manifest.json").write_text("{")
+    assert "cannot be read: sft-111111111111" in align("show").out
     assert "unfinished: dpo-000000000000.partial" in align("show").out
