@@ -59,6 +59,7 @@ def carry_out(job: Job, tracker_of: Callable[[Path], Tracker]) -> Sealed:
         except BaseException:
             tracker.finish(None)
             raise
+        seconds = round(time.monotonic() - clock, 3)
         tracker.close()
         digests.write_json(partial / "metrics.json", metrics)
         draft = Manifest(
@@ -81,7 +82,7 @@ def carry_out(job: Job, tracker_of: Callable[[Path], Tracker]) -> Sealed:
             git=_git_commit(),
             tracking=tracker.identity(),
             started=started,
-            seconds=round(time.monotonic() - clock, 3),
+            seconds=seconds,
         )
         sealed = store.seal(draft)
         name, digest = sealed.path.name, sealed.manifest.digest
