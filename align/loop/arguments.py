@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from trl import DPOConfig, SFTConfig
+from trl import DPOConfig, RewardConfig, SFTConfig
 
 from align.errors import TrainingError
 from align.models.quiet import quiet
 from align.specs.dpo import DpoSpec
+from align.specs.reward import RewardSpec
 from align.specs.training import TrainingSpec
 
 CPU_TOKENS = 8192  # a micro batch on the CPU
@@ -133,6 +134,12 @@ def dpo_arguments(spec: DpoSpec, folder: Path, micro: int, precomputed: bool = F
             precompute_ref_log_probs=precomputed,
         )
     )
+
+
+@quiet()
+def reward_arguments(spec: RewardSpec, folder: Path, micro: int) -> RewardConfig:
+    arguments = common_arguments(spec, folder, micro)
+    return _checked(RewardConfig(**arguments, center_rewards_coefficient=spec.center or None, disable_dropout=True))
 
 
 def _checked(arguments: Any) -> Any:

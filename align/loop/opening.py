@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from align.artifact.inputs import ModelInput
-from align.errors import ModelError
+from align.artifact.inputs import Inputs, ModelInput, RowsInput
+from align.errors import DataError, ModelError
 from align.loop.arguments import device, weights_dtype
+from align.loop.train import compile_layers
 from align.models.load import load_model
+from align.models.packed import padding_free, supports_packing
 from align.models.tokenizer import Tokenizer, fit_model, load_tokenizer, ready_tokenizer
 from align.specs.training import TrainingSpec
 
@@ -41,3 +43,22 @@ def open_model(
             "Fine-tune without lora first, or name a Jinja file that uses known tokens.",
         )  # fmt: skip
     return model, tokenizer
+
+
+def prepare_for_pairs(model: Any, spec: TrainingSpec) -> None:
+    """No dropout, no padding, compiled where asked for."""
+    for module in model.modules():
+        if hasattr(module, "attention_dropout"):  # a number that TRL's disable_dropout does not reach
+            module.attention_dropout = 0.0
+    if supports_packing(model.config):
+        padding_free(model)
+    if spec.compile:
+        compile_layers(model)
+
+
+def rows_of(inputs: Inputs, name: str, row_type: str) -> RowsInput:
+    """The rows of an input. Raises DataError where they are of another type than the stage is trained on."""
+    rows = inputs.rows(name)
+    if rows.type != row_type:
+        raise DataError(rows.name, f"{name} holds {rows.type} rows", f"{row_type} rows", "Name other data.")
+    return rows

@@ -16,7 +16,7 @@ from peft import PeftConfig
 from align.errors import DataError, ResourceError, Stopped, TrainingError
 from align.loop import checkpoints
 from align.loop.callbacks import wanted_metric
-from align.loop.trl_private import STATE, DpoLoop, SftLoop
+from align.loop.trl_private import STATE, DpoLoop, RewardLoop, SftLoop
 from align.models.packed import PACKED, supports_packing
 from align.models.quiet import quiet
 from align.specs.training import TrainingSpec
@@ -61,6 +61,22 @@ def dpo_loop(
         return DpoLoop(
             model=model, ref_model=reference, args=arguments, processing_class=tokenizer,
             train_dataset=data, eval_dataset=eval_data, peft_config=adapter,
+        )  # fmt: skip
+
+
+def reward_loop(
+    model: Any,
+    arguments: Any,
+    tokenizer: Any,
+    data: Dataset,
+    eval_data: Dataset | None,
+    adapter: PeftConfig | None = None,
+) -> RewardLoop:
+    """A trainer for pairs that a score head is learnt from."""
+    with quiet():
+        return RewardLoop(
+            model=model, args=arguments, processing_class=tokenizer, train_dataset=data, eval_dataset=eval_data,
+            peft_config=adapter,
         )  # fmt: skip
 
 

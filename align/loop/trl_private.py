@@ -23,7 +23,7 @@ from typing import Any
 import torch
 import trl.trainer.utils
 from transformers.trainer_callback import PrinterCallback, ProgressCallback, TrainerState
-from trl import DPOTrainer, SFTTrainer
+from trl import DPOTrainer, RewardTrainer, SFTTrainer
 
 from align.artifact import crash
 from align.errors import AlignError, TrainingError
@@ -246,8 +246,8 @@ class SftLoop(Loop, SFTTrainer):
     """TRL's SFTTrainer on packed rows."""
 
 
-class DpoLoop(Loop, DPOTrainer):
-    """TRL's DPOTrainer on rendered pairs."""
+class PairLoop(Loop):
+    """What loops over pairs share: batches of them hold the chosen sides first, then the rejected ones."""
 
     _pairs_evaluated: tuple[int, ...] = ()
 
@@ -263,6 +263,14 @@ class DpoLoop(Loop, DPOTrainer):
             if len(values) == len(sizes):
                 self._metrics["eval"][name] = [sum(v * n for v, n in zip(values, sizes, strict=True)) / sum(sizes)]
         super().log(logs, *args, **kwargs)
+
+
+class RewardLoop(PairLoop, RewardTrainer):
+    """TRL's RewardTrainer on rendered pairs."""
+
+
+class DpoLoop(PairLoop, DPOTrainer):
+    """TRL's DPOTrainer on rendered pairs."""
 
     def forget_reference(self: Any) -> None:
         """Read reference logprobs from the rows from now on."""

@@ -24,7 +24,7 @@ from align.models.quiet import quiet
 
 # What tokenizers write down of how and where they were loaded.
 _LOADING = ("name_or_path", "tokenizer_file", "special_tokens_map_file", "is_local", "local_files_only")
-_FAULTS = (OSError, ValueError, KeyError, RuntimeError, SafetensorError)
+FAULTS = (OSError, ValueError, KeyError, RuntimeError, SafetensorError)
 
 
 @quiet()
@@ -41,8 +41,9 @@ def load_model(
     if source.base is not None:
         model = _merged(source, device, attention).to(dtype)  # type: ignore[arg-type]
     else:
-        _check_folder(source)
-        model = _plain(source, dtype, device, attention)
+        check_folder(source)
+        _check_architecture(source)
+        model = load_whole(AutoModelForCausalLM, source, dtype, device, attention)
     model.config._name_or_path = ""  # a path of this machine; nothing may look it up again
     return model.eval()
 
@@ -59,8 +60,11 @@ def save_model(model: Any, tokenizer: PreTrainedTokenizerBase, folder: Path, bas
         _save_adapter(model, folder, base_digest)
     else:
         model.config._name_or_path = ""
+        model.config.use_cache = True  # trainers turn it off; whoever generates wants it
         model.save_pretrained(folder)
-    model.generation_config.save_pretrained(folder)
+    model.generation_config._from_model_config = False  # what is written here stands, whatever config.json says
+    if model.can_generate():
+        model.generation_config.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     _strip_paths(folder / "tokenizer_config.json", _LOADING)
     for path in folder.rglob("*"):
@@ -86,19 +90,21 @@ def _strip_paths(path: Path, names: tuple[str, ...]) -> None:
         path.write_text(json.dumps(settings, indent=2, ensure_ascii=False, sort_keys=True) + "\n")
 
 
-def _plain(source: ModelInput, dtype: torch.dtype, device: str | torch.device, attention: str) -> Any:
+def load_whole(kind: Any, source: ModelInput, dtype: torch.dtype, device: str | torch.device, attention: str) -> Any:
+    """A model of one of transformers' auto classes; ModelError where a weight is missing."""
     try:
-        model, found = AutoModelForCausalLM.from_pretrained(  # type: ignore[misc]
+        model, found = kind.from_pretrained(
             source.path, dtype=dtype, attn_implementation=attention, trust_remote_code=False, use_safetensors=True,
             output_loading_info=True, local_files_only=True,
         )  # fmt: skip
-    except _FAULTS as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ModelError(source.name, f"the model cannot be loaded: {reason}", remedy="Copy it again.") from error
+    except FAULTS as error:
+        raise ModelError(
+            source.name, f"the model cannot be loaded: {first_line(error)}", remedy="Copy it again."
+        ) from error
     missing = sorted(found["missing_keys"]) + sorted(str(key) for key in found.get("mismatched_keys", ()))
     if missing:
         raise ModelError(
-            source.name, f"the weights lack {len(missing)} tensors, e.g. {missing[0]}", "A whole causal language model",
+            source.name, f"the weights lack {len(missing)} tensors, e.g. {missing[0]}", "A whole model",
             "Without them a part of the model would start at random. Use the folder that config.json belongs to.",
         )  # fmt: skip
     return model.to(device)
@@ -110,22 +116,23 @@ def _merged(source: ModelInput, device: str | torch.device, attention: str) -> A
     for file in ("adapter_config.json", "adapter_model.safetensors"):
         if not (source.path / file).is_file():
             raise ModelError(source.name, f"the adapter folder has no {file}", remedy="Copy the adapter again.")
+    if json.loads((source.path / "adapter_config.json").read_text()).get("task_type") == "SEQ_CLS":
+        raise _is_reward_model(source, "the adapter is a reward model's")
     base = load_model(source.base, torch.float32, device, attention)
-    grow_embeddings(base, _tokenizer_rows(source.path))
+    grow_embeddings(base, tokenizer_rows(source.path))
     try:
         model = PeftModel.from_pretrained(base, str(source.path), torch_device=str(device)).merge_and_unload()  # type: ignore[operator]
         if (source.path / "generation_config.json").is_file():
             model.generation_config = GenerationConfig.from_pretrained(source.path)
-    except _FAULTS as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+    except FAULTS as error:
         raise ModelError(
-            source.name, f"the adapter does not fit its base: {reason}", remedy="Check the base model."
+            source.name, f"the adapter does not fit its base: {first_line(error)}", remedy="Check the base model."
         ) from error
     model.config.pad_token_id = model.generation_config.pad_token_id
     return model  # type: ignore[return-value]
 
 
-def _tokenizer_rows(folder: Path) -> int:
+def tokenizer_rows(folder: Path) -> int:
     """How many embedding rows the folder's tokenizer needs: its highest token id + 1."""
     path = folder / "tokenizer.json"
     if not path.is_file():
@@ -134,7 +141,8 @@ def _tokenizer_rows(folder: Path) -> int:
     return max((token["id"] for token in settings.get("added_tokens", ())), default=-1) + 1
 
 
-def _check_folder(source: ModelInput) -> None:
+def check_folder(source: ModelInput) -> None:
+    """Raise ModelError unless the folder holds a configuration and all its weights in safetensors."""
     folder = source.path
     if not (folder / "config.json").is_file():
         adapter = (folder / "adapter_config.json").is_file()
@@ -144,7 +152,6 @@ def _check_folder(source: ModelInput) -> None:
             "A transformers model folder",
             "Merge the adapter into its base first." if adapter else "Name the folder that holds config.json.",
         )
-    _check_architecture(source)
     weights = folder / "model.safetensors"
     index = folder / "model.safetensors.index.json"
     if index.is_file():
@@ -167,16 +174,24 @@ def _check_folder(source: ModelInput) -> None:
 def _check_architecture(source: ModelInput) -> None:
     try:
         config = AutoConfig.from_pretrained(source.path, trust_remote_code=False)
-    except _FAULTS as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+    except FAULTS as error:
         raise ModelError(
-            source.name, f"config.json cannot be used: {reason}",
+            source.name, f"config.json cannot be used: {first_line(error)}",
             "An architecture that transformers itself has; a model's own code is never run",
         ) from error  # fmt: skip
     named = config.architectures or []
     known = set(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values())
     if named and not known & set(named):
-        raise ModelError(
-            source.name, f"the model is a {named[0]}", "A causal language model (...ForCausalLM)",
-            "A reward model or classifier cannot be trained or asked for text; name the model it was made from.",
-        )  # fmt: skip
+        raise _is_reward_model(source, f"the model is a {named[0]}")
+
+
+def _is_reward_model(source: ModelInput, found: str) -> ModelError:
+    return ModelError(
+        source.name, found, "A causal language model (...ForCausalLM)",
+        "A reward model or classifier cannot be trained or asked for text; name the model it was made from.",
+    )  # fmt: skip
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, without what stands below."""
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -20,7 +20,6 @@ Prefer     reward and ppo where the policy should learn from its own answers rat
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from datasets import Dataset
 
@@ -28,12 +27,11 @@ from align.artifact.inputs import Inputs, RowsInput
 from align.data.render import render_preference, truncate_pairs
 from align.data.store_rows import read_rows
 from align.loop.arguments import device, dpo_arguments, micro_batch_size, rank, weights_dtype
-from align.loop.opening import open_model
+from align.loop.opening import open_model, prepare_for_pairs, rows_of
 from align.loop.reference import check_is_policy, precompute
-from align.loop.train import check_budget, compile_layers, dpo_loop, train
+from align.loop.train import check_budget, dpo_loop, train
 from align.models.load import load_model, save_model
 from align.models.lora import lora_config
-from align.models.packed import padding_free, supports_packing
 from align.models.tokenizer import Tokenizer, fit_model
 from align.specs.dpo import DpoSpec
 from align.tracking import Tracker
@@ -43,24 +41,24 @@ def run(spec: DpoSpec, inputs: Inputs, out: Path, tracker: Tracker) -> dict[str,
     """Trains and writes a model that prefers what people preferred; see the top of this file."""
     source = inputs.model("policy")
     policy, tokenizer = open_model(source, spec, tracker.note)
-    data, counts = _pairs(inputs.rows("data"), tokenizer, spec)
-    eval_data = _pairs(inputs.rows("eval_data"), tokenizer, spec)[0] if spec.eval_data else None
+    data, counts = _pairs(rows_of(inputs, "data", "preference"), tokenizer, spec)
+    eval_data = _pairs(rows_of(inputs, "eval_data", "preference"), tokenizer, spec)[0] if spec.eval_data else None
 
     reference = None
     if spec.lora is None:
         reference = load_model(source, weights_dtype(spec), device()).requires_grad_(False)
         fit_model(reference, tokenizer)
     for model in filter(None, (policy, reference)):
-        _make_ready(model, spec)
+        prepare_for_pairs(model, spec)
     micro = micro_batch_size(spec, policy, sequences_a_row=2, models=2)
     adapter = lora_config(spec.lora) if spec.lora else None
     arguments = dpo_arguments(spec, out / "checkpoints", micro)
     loop = dpo_loop(policy, reference, arguments, tokenizer, data, eval_data, adapter)
 
     check_is_policy(loop, spec)
-    if _passes(spec, len(data)) > 1:
+    if _passes(spec, len(data)) > 1 and not spec.trainer.get("sync_ref_model"):
         precompute(loop, inputs.cache, source, tokenizer, spec)
-        del reference
+        del reference  # the last to hold it
     metrics = train(loop, spec, tracker)
     if rank() == 0:
         save_model(loop.model, tokenizer, out / "model", source.digest)
@@ -75,17 +73,6 @@ def _pairs(source: RowsInput, tokenizer: Tokenizer, spec: DpoSpec) -> tuple[Data
     lost = check_budget(counts, source.rows, spec, source.name)
     columns = ("prompt_ids", "chosen_ids", "rejected_ids")
     return Dataset.from_dict({name: [getattr(pair, name) for pair in pairs] for name in columns}), lost
-
-
-def _make_ready(model: Any, spec: DpoSpec) -> None:
-    """No dropout, no padding, compiled where asked for."""
-    for module in model.modules():
-        if hasattr(module, "attention_dropout"):  # a number that TRL's disable_dropout does not reach
-            module.attention_dropout = 0.0
-    if supports_packing(model.config):
-        padding_free(model)
-    if spec.compile:
-        compile_layers(model)
 
 
 def _passes(spec: DpoSpec, pairs: int) -> float:

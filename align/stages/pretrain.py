@@ -26,7 +26,7 @@ from align.data.store_rows import read_rows
 from align.errors import DataError, ModelError
 from align.loop.arguments import device, micro_batch_size, rank, sft_arguments
 from align.loop.batches import Document, PackedCollator, packed_dataset
-from align.loop.opening import open_model
+from align.loop.opening import open_model, rows_of
 from align.loop.train import compile_layers, sft_loop, train
 from align.models.load import save_model
 from align.models.lora import lora_config
@@ -42,8 +42,8 @@ TEXTS_AT_ONCE = 512
 def run(spec: PretrainSpec, inputs: Inputs, out: Path, tracker: Tracker) -> dict[str, float]:
     """Trains and writes a language model; see the top of this file."""
     model, tokenizer = _start(spec, inputs, tracker)
-    data, documents = _packed(inputs.rows("data"), tokenizer, spec.max_length)
-    eval_data = _packed(inputs.rows("eval_data"), tokenizer, spec.max_length)[0] if spec.eval_data else None
+    data, documents = _packed(rows_of(inputs, "data", "text"), tokenizer, spec.max_length)
+    eval_data = _packed(rows_of(inputs, "eval_data", "text"), tokenizer, spec.max_length)[0] if spec.eval_data else None
 
     micro = micro_batch_size(spec, model)
     fixed = micro * spec.max_length if device().type == "cuda" and supports_packing(model.config) else None

@@ -27,7 +27,7 @@ from align.data.render import render_rows, truncate
 from align.data.store_rows import read_rows
 from align.loop.arguments import device, micro_batch_size, rank, sft_arguments
 from align.loop.batches import IGNORED, Document, PackedCollator, packed_dataset
-from align.loop.opening import open_model
+from align.loop.opening import open_model, rows_of
 from align.loop.train import check_budget, compile_layers, sft_loop, train
 from align.models.load import save_model
 from align.models.lora import lora_config
@@ -41,8 +41,8 @@ def run(spec: SftSpec, inputs: Inputs, out: Path, tracker: Tracker) -> dict[str,
     """Trains and writes a model that answers; see the top of this file."""
     source = inputs.model("model")
     model, tokenizer = open_model(source, spec, tracker.note)
-    data, counts = _sequences(inputs.rows("data"), tokenizer, spec)
-    eval_data = _sequences(inputs.rows("eval_data"), tokenizer, spec)[0] if spec.eval_data else None
+    data, counts = _sequences(rows_of(inputs, "data", "messages"), tokenizer, spec)
+    eval_data = _sequences(rows_of(inputs, "eval_data", "messages"), tokenizer, spec)[0] if spec.eval_data else None
 
     micro = micro_batch_size(spec, model)
     steady = spec.packing and device().type == "cuda" and supports_packing(model.config)

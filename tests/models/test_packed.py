@@ -88,9 +88,13 @@ def test_padding_free_gives_what_the_padded_model_gives(model: Any) -> None:
 
 def test_padding_free_computes_no_padding(model: Any) -> None:
     seen = []
-    model.model.layers[0].register_forward_hook(lambda _, inputs, __: seen.append(inputs[0].shape))
+
+    def look(_: Any, inputs: Any, named: dict[str, Any], __: Any) -> None:
+        seen.append((inputs[0].shape, named["position_ids"].tolist()))
+
+    model.model.layers[0].register_forward_hook(look, with_kwargs=True)
     padding_free(model)(**padded_batch(documents()))
-    assert seen == [(1, sum(LENGTHS), 32)]
+    assert seen == [((1, sum(LENGTHS), 32), [[position for length in LENGTHS for position in range(length)]])]
 
 
 def test_variants_of_attention_are_not_packed() -> None:

@@ -64,6 +64,17 @@ def test_rows_over_max_length_are_counted_and_refused_above_the_budget(world: di
     assert metrics["rows/truncated"] > 0 and metrics["rows/dropped"] > 0
 
 
+def test_rows_of_another_type_are_refused(world: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"eval_data holds preference rows.*[Mm]essages rows"):
+        sft_run(world | {"held": world["pairs"]}, tmp_path)
+
+
+def test_a_trained_model_generates_with_a_cache(tuned: dict[str, Any]) -> None:
+    model = load_model(tuned["sft"])
+    assert model.config.use_cache and model.generation_config.use_cache is not False
+    assert model.generation_config.eos_token_id == [load_tokenizer(tuned["sft"]).eos_token_id]
+
+
 def test_a_context_that_is_too_short_is_refused(world: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="reads 128 tokens at most"):
         sft_run(world, tmp_path, max_length=256)
