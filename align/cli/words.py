@@ -11,7 +11,12 @@ LABELS = {
     "eval_loss": "held-out loss",
     "eval_rewards/accuracies": "held-out accuracy",
     "eval_rewards/margins": "held-out margin",
+    "eval_accuracy": "held-out accuracy",
     "rewards/accuracies": "accuracy",
+    "rewards/mean": "reward",
+    "rewards/gold": "gold reward",
+    "kl": "KL",
+    "ece": "ECE",
     "rewards/margins": "margin",
     "mean_token_accuracy": "token accuracy",
     "grad_norm": "gradient",
@@ -20,11 +25,20 @@ LABELS = {
 UNITS = {  # these read better behind the number
     "tokens_per_second": "tokens/s",
     "rows_per_second": "rows/s",
-    "memory_gb": "GB",
+    "memory": "GiB",
+    "tokens/mean": "tokens an answer",
     "rows/train": "rows",
     "rows/holdout": "held out",
 }
-LIVE = ("loss", "rewards/accuracies", "tokens_per_second", "memory_gb")  # worth watching, most telling first
+LIVE = (
+    "rewards/mean",
+    "loss",
+    "rewards/accuracies",
+    "accuracy",
+    "kl",
+    "tokens_per_second",
+    "memory",
+)  # worth watching, most telling first
 
 MAIN = ("gold", "win_rate", "accuracy", "bits_per_byte", "loss")  # of a suite's metrics
 
