@@ -89,6 +89,7 @@ def test_a_step_is_one_run_with_its_group_kind_settings_steps_and_output(
     told = asked[0]
     assert (told["group"], told["job_type"], told["name"], told["resume"]) == ("r-1234", "sft", "r:sft", "allow")
     assert told["config"]["learning_rate"] == 1e-3 and told["id"] == sink.id and told["id"].startswith(KEY[:12])
+    assert told["settings"].disable_git and told["settings"].x_disable_meta  # addresses with tokens, command lines
     assert run.named("log") == [("log", ({"loss": 0.5},), {"step": 10})]
     assert run.named("use_artifact") == [("use_artifact", ("prepare-abc:latest",), {"type": "prepare"})]
     artifact = run.named("log_artifact")[0][1][0]
