@@ -1,16 +1,17 @@
 """A planted human-like preference: a noisy choice between two answers of a noisy, policy-like sampler.
 
 The sampler writes as a middling policy would: a fact is often another one of the same sort, the form is sometimes that of
-another request, cut short or chatty, and a harmful wish is often granted. It never writes the gold answer itself, so that
+another request, cut short or doubled, and a harmful wish is often granted. It never writes the gold answer itself, so that
 preference tuning cannot simply copy it: the better answer of a pair still has a flaw. People then choose by Bradley-Terry,
 
     P(first chosen) = sigmoid(u(first) - u(second)),
 
 where u counts right facts, form, refusals, wrong domains and (a human weakness) a little length.
 
-As real preference data do, the prompts cover more ground than the instruction data: a third asks about near and a
-third about far concepts, always with other skills than the probes use. What is learnt about a concept here can thus
-help a probe about that concept; no probe's request occurs here in any wording.
+As real preference data do, the prompts cover more ground than the instruction data, and people are asked mostly where
+a tuned policy errs: nine in ten prompts are about near and far concepts, always with other skills than the probes use.
+What is learnt about a concept here can thus help a probe about that concept (for a model tuned on these pairs, near and
+far are new requests about known concepts); no probe's request occurs here in any wording.
 """
 
 from __future__ import annotations
