@@ -24,7 +24,7 @@ SOURCES: tuple[str, ...] = tuple(ROW_TYPES)
 CORPUS_PAGES = 16000
 GENERAL_PAGES = 200
 CHAT_ROWS = 4000
-PAIR_ROWS = 6000
+PAIR_ROWS = 4000
 
 
 def row_type(name: str) -> str:
