@@ -14,6 +14,7 @@ from align.specs import STAGES, EvaluateSpec, PrepareSpec, Settings, Spec
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
 RESERVED = ("base", "none")
+_SPOKEN = {"model": "a model", "reward": "a reward model", "rows": "rows", "report": "a report"}
 
 
 class Tracking(Settings):
@@ -181,7 +182,7 @@ def _edge_problem(recipe: Recipe, steps: dict[str, Spec], step: str, reference: 
         return f'"{reference}" is not a stage, a data entry or base. {_did_you_mean(name, [*steps, "base"])}'
     target = steps[name]
     if target.writes != port.takes:
-        return f"{name} gives a {target.writes}, expected {_wanted(port)}"
+        return f"{name} gives {_SPOKEN[target.writes]}, expected {_wanted(port)}"
     if isinstance(target, PrepareSpec):
         if part and part not in target.parts():
             hint = "" if target.holdout else f" Give data.{name} a holdout, e.g. holdout: 0.1"
@@ -194,7 +195,7 @@ def _edge_problem(recipe: Recipe, steps: dict[str, Spec], step: str, reference: 
 
 
 def _wanted(port: Any) -> str:
-    return f"{' or '.join(port.row_types)} rows" if port.takes == "rows" else f"a {port.takes}"
+    return f"{' or '.join(port.row_types)} rows" if port.takes == "rows" else _SPOKEN[port.takes]
 
 
 def _circle(steps: dict[str, Spec], document: Document) -> list[Problem]:

@@ -22,7 +22,7 @@ from align.artifact.store import Sealed, Store, free_bytes
 from align.errors import ResourceError
 from align.job import Job, spec_of
 from align.models.inputs import model_input, outside_model
-from align.stages import compare, dpo, measure, ppo, prepare, pretrain, sft
+from align.stages import compare, dpo, measure, ppo, prepare, pretrain, reward, sft
 from align.tracking import Output, Tracker, WandbRun, WandbSink
 
 RUN = {
@@ -30,6 +30,7 @@ RUN = {
     "pretrain": pretrain.run,
     "sft": sft.run,
     "dpo": dpo.run,
+    "reward": reward.run,
     "ppo": ppo.run,
     "measure": measure.run,
     "compare": compare.run,

@@ -60,7 +60,7 @@ def test_every_problem_is_told_at_once_with_its_line(tmp_path: Path) -> None:
     [
         ("policy: sft", "policy: stf", "stages.dpo.policy", 9, 'not a stage, a data entry or base. Did you mean sft?'),
         ("data: chat", "data: pairs", "stages.sft.data", 8, "pairs holds preference rows, expected messages rows"),
-        ("model: base", "model: chat", "stages.sft.model", 8, "chat gives a rows, expected a model"),
+        ("model: base", "model: chat", "stages.sft.model", 8, "chat gives rows, expected a model"),
         ("eval_data: pairs.holdout", "eval_data: pairs.test", "stages.dpo.eval_data", 9, "no part test; it has train, holdout"),
         ("base: org/model\n", "", "stages.sft.model", 7, "names no base model"),
         ("policy: sft", "policy: dpo", "stages.dpo", 9, "a circle: dpo -> dpo"),
@@ -118,3 +118,28 @@ def test_a_missing_recipe_says_where_recipes_come_from(tmp_path: Path) -> None:
 def test_batch_sizes_that_do_not_divide_name_one_that_does(tmp_path: Path) -> None:
     found = problems(tmp_path, GOOD, "stages.sft.batch_size=30", "stages.sft.micro_batch_size=8")
     assert "the nearest that is: 32" in found["stages.sft"][1]
+
+
+REWARD = (
+    GOOD
+    + """\
+  rm:  {kind: reward, model: sft, data: pairs, eval_data: pairs.holdout, demonstrations: chat, learning_rate: 1e-5}
+  ppo: {kind: ppo, policy: sft, reward: rm, prompts: pairs, episodes: 64, learning_rate: 1e-6}
+"""
+)
+
+
+def test_a_reward_model_goes_where_a_reward_is_wanted_and_nowhere_else(tmp_path: Path) -> None:
+    assert "rm" in recipe.load(write(tmp_path, REWARD)).stages
+    swapped = problems(
+        tmp_path, REWARD.replace("reward: rm", "reward: dpo").replace("policy: sft, reward", "policy: rm, reward")
+    )
+    assert swapped["stages.ppo.reward.0.use"][1] == "dpo gives a model, expected a reward model"
+    assert swapped["stages.ppo.policy"][1] == "rm gives a reward model, expected a model"
+    found = problems(
+        tmp_path, REWARD.replace("models: [sft, dpo]", "models: [sft, rm]").replace("reward: rm", "reward: base")
+    )
+    assert found["stages.evaluate.models.1"][1] == "rm gives a reward model, expected a model"
+    assert found["stages.ppo.reward.0.use"][1] == "base is a model, expected a reward model"
+    rows = problems(tmp_path, REWARD.replace("eval_data: pairs.holdout, demonstrations: chat", "eval_data: chat"))
+    assert rows["stages.rm.eval_data"][1] == "chat holds messages rows, expected preference rows"

@@ -62,8 +62,8 @@ def save_model(model: Any, tokenizer: PreTrainedTokenizerBase, folder: Path, bas
         model.config._name_or_path = ""
         model.config.use_cache = True  # trainers turn it off; whoever generates wants it
         model.save_pretrained(folder)
-    model.generation_config._from_model_config = False  # what is written here stands, whatever config.json says
-    if model.can_generate():
+    if model.can_generate():  # a reward model cannot
+        model.generation_config._from_model_config = False  # what is written here stands, whatever config.json says
         model.generation_config.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     _strip_paths(folder / "tokenizer_config.json", _LOADING)

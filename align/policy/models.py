@@ -25,9 +25,9 @@ from torch import Tensor, nn
 from align.errors import ModelError
 from align.models.lora import lora_config
 from align.models.packed import PACKED, supports_packing
+from align.models.reward import RewardModel
 from align.objectives.tempered import chunked_tempered_terms
 from align.rollout.packing import Packed, attention, predicting_states
-from align.scoring.reward_model import RewardModel
 from align.specs.training import LoRA
 
 

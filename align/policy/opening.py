@@ -16,11 +16,12 @@ from align.errors import DataError, ModelError
 from align.loop.arguments import MEMORY_SHARE, autocast_dtype, device, weights_dtype
 from align.models.load import load_model
 from align.models.lora import lora_config
+from align.models.reward import RewardModel, load_reward_model
 from align.models.tokenizer import fit_model, ready_tokenizer
 from align.policy.learner import Means
 from align.policy.models import ActorCritic, ValueHead, bytes_of, causal, value_from_reward
 from align.scoring.mixture import Term, programmatic
-from align.scoring.reward_model import RewardModel, RewardScorer, load_reward_model, speaks_as
+from align.scoring.reward_model import RewardScorer, speaks_as
 from align.specs.ppo import FILE, SCORER, PpoSpec
 
 Note = Callable[[str], None]

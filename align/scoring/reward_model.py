@@ -11,110 +11,17 @@ Axes: N tokens of all sequences in one row, H hidden width, B sequences.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from peft import PeftModel
-from torch import Tensor
-from transformers import AutoConfig, AutoModelForSequenceClassification
 
-from align.artifact.inputs import ModelInput
 from align.errors import DataError, ModelError
-from align.models.packed import PACKED, supports_packing
-from align.models.tokenizer import load_tokenizer
+from align.models.packed import PACKED
+from align.models.reward import RewardModel
 from align.rollout.packing import last_states, micro_batches, pack
 from align.scoring.episode import Episode
-
-_FAULTS = (OSError, ValueError, KeyError, RuntimeError)
-
-
-@dataclass
-class RewardModel:
-    """A loaded reward model. `body` gives hidden states; `head` is (H,) and `head_bias` a number, in raw scores."""
-
-    name: str
-    body: Any
-    head_H: Tensor
-    head_bias: float
-    gain: float
-    bias: float
-    tokenizer: Any
-    config: Any
-
-
-def load_reward_model(source: ModelInput, dtype: torch.dtype, device: torch.device) -> RewardModel:
-    """The reward model of a sealed folder, in eval mode; an adapter is merged into its base.
-
-    Raises ModelError where the folder is no sequence classifier with one label, or pads with its stop token.
-    """
-    model = (_merged(source) if source.base else _plain(source)).to(device, dtype).eval()
-    model.requires_grad_(False)
-    model.config._name_or_path = ""
-    tokenizer = load_tokenizer(source)
-    if model.config.pad_token_id is None or model.config.pad_token_id == tokenizer.eos_token_id:
-        raise ModelError(
-            source.name, f"the reward model pads with token {model.config.pad_token_id}, its stop token being "
-            f"{tokenizer.eos_token_id}", "A pad token of its own", "Train it again: its score is read before the stop token.",
-        )  # fmt: skip
-    head = next(m for m in (getattr(model, n, None) for n in ("score", "classifier")) if m is not None)
-    if supports_packing(model.config):
-        model.set_attn_implementation(PACKED)
-    told = source.path / "reward.json"
-    constants = json.loads(told.read_text()) if told.is_file() else {"gain": 1.0, "bias": 0.0}
-    head_bias = 0.0 if head.bias is None else float(head.bias)
-    return RewardModel(
-        source.name, model.base_model, head.weight[0].detach().float(), head_bias,
-        float(constants["gain"]), float(constants["bias"]), tokenizer, model.config,
-    )  # fmt: skip
-
-
-def _plain(source: ModelInput) -> Any:
-    try:
-        config = AutoConfig.from_pretrained(source.path, trust_remote_code=False)
-        kinds = config.architectures or []
-        if not any(k.endswith("ForSequenceClassification") for k in kinds) or config.num_labels != 1:
-            raise ModelError(
-                source.name, f"the model is a {', '.join(kinds) or 'model of unknown kind'} with {config.num_labels} labels",
-                "A reward model: ...ForSequenceClassification with one label", "Name a stage of kind reward.",
-            )  # fmt: skip
-        model, found = AutoModelForSequenceClassification.from_pretrained(  # type: ignore[misc]
-            source.path, dtype=torch.float32, attn_implementation="sdpa", trust_remote_code=False, use_safetensors=True,
-            output_loading_info=True, local_files_only=True,
-        )  # fmt: skip
-    except _FAULTS as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ModelError(
-            source.name, f"the reward model cannot be loaded: {reason}", remedy="Train it again."
-        ) from error
-    if found["missing_keys"]:
-        raise ModelError(
-            source.name,
-            f"the weights lack {sorted(found['missing_keys'])[0]}",
-            "A trained score head",
-            "Train it again.",
-        )
-    return model
-
-
-def _merged(source: ModelInput) -> Any:
-    """An adapter's base as a classifier (its head comes with the adapter), the adapter merged in."""
-    assert source.base is not None
-    try:
-        base = AutoModelForSequenceClassification.from_pretrained(
-            source.base.path, num_labels=1, dtype=torch.float32, attn_implementation="sdpa", trust_remote_code=False,
-            use_safetensors=True, local_files_only=True,
-        )  # fmt: skip
-        model = PeftModel.from_pretrained(base, str(source.path)).merge_and_unload()  # type: ignore[operator]
-    except _FAULTS as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ModelError(
-            source.name, f"the adapter does not fit its base: {reason}", remedy="Train it again."
-        ) from error
-    model.config.pad_token_id = load_tokenizer(source).pad_token_id
-    return model
 
 
 def speaks_as(model: RewardModel, tokenizer: Any) -> bool:
@@ -140,17 +47,7 @@ class RewardScorer:
     def __call__(self, episodes: Sequence[Episode]) -> list[float]:
         rows = written(self.model, self.policy_tokenizer, episodes)
         self._check_window(rows)
-        device = self.model.head_H.device
-        packing = self.model.config._attn_implementation == PACKED
-        scores: list[float] = []
-        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, self.autocast is torch.bfloat16):
-            for batch in micro_batches([len(r) for r in rows], self.tokens_at_once):
-                packed = pack([rows[i] for i in batch], [1] * len(batch), device, packing)
-                raw_B = (last_states(self.model.body, packed).float() * self.model.head_H).sum(
-                    -1
-                ) + self.model.head_bias
-                scores += (self.model.gain * raw_B + self.model.bias).tolist()
-        return scores
+        return score_ids(self.model, rows, self.tokens_at_once, self.autocast)
 
     def _check_window(self, rows: list[list[int]]) -> None:
         window = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
@@ -159,6 +56,19 @@ class RewardScorer:
                 f"reward {self.model.name}", f"prompt and answer need {max(map(len, rows)):,} of its tokens",
                 f"The reward model reads {window:,} at most", "Lower max_new_tokens, or leave the longest prompts out.",
             )  # fmt: skip
+
+
+def score_ids(model: RewardModel, rows: Sequence[list[int]], tokens_at_once: int, autocast: torch.dtype) -> list[float]:
+    """Normalised scores of token ids, each read at a row's last token."""
+    device = model.head_H.device
+    packing = model.config._attn_implementation == PACKED
+    scores: list[float] = []
+    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, autocast is torch.bfloat16):
+        for batch in micro_batches([len(r) for r in rows], tokens_at_once):
+            packed = pack([rows[i] for i in batch], [1] * len(batch), device, packing)
+            raw_B = (last_states(model.body, packed).float() * model.head_H).sum(-1) + model.head_bias
+            scores += (model.gain * raw_B + model.bias).tolist()
+    return scores
 
 
 def written(model: RewardModel, policy_tokenizer: Any, episodes: Sequence[Episode]) -> list[list[int]]:

@@ -8,6 +8,7 @@ from align.specs.evaluate import CompareSpec, EvaluateSpec, MeasureSpec, Suite
 from align.specs.ppo import PpoSpec, RewardTerm
 from align.specs.prepare import PrepareSpec
 from align.specs.pretrain import PretrainSpec
+from align.specs.reward import RewardSpec
 from align.specs.sft import SftSpec
 from align.specs.training import LoRA, TrainingSpec
 
@@ -16,6 +17,7 @@ STAGES: dict[str, type[Spec]] = {
     "pretrain": PretrainSpec,
     "sft": SftSpec,
     "dpo": DpoSpec,
+    "reward": RewardSpec,
     "ppo": PpoSpec,
     "evaluate": EvaluateSpec,
 }
@@ -26,6 +28,7 @@ STEPS: dict[str, type[Spec]] = {
     "pretrain": PretrainSpec,
     "sft": SftSpec,
     "dpo": DpoSpec,
+    "reward": RewardSpec,
     "ppo": PpoSpec,
     "measure": MeasureSpec,
     "compare": CompareSpec,
@@ -44,6 +47,7 @@ __all__ = [
     "PpoSpec",
     "PrepareSpec",
     "PretrainSpec",
+    "RewardSpec",
     "RewardTerm",
     "RowType",
     "Settings",

@@ -13,6 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Field
 
 RowType = Literal["text", "messages", "prompt", "preference", "unpaired_preference", "ranking", "scored_generation"]
+Written = Literal["model", "reward", "rows", "report"]
 
 # The only casts made without being asked; the plan tells them.
 CASTS: dict[str, tuple[str, ...]] = {"prompt": ("preference", "messages")}
@@ -20,9 +21,9 @@ CASTS: dict[str, tuple[str, ...]] = {"prompt": ("preference", "messages")}
 
 @dataclass(frozen=True)
 class Port:
-    """One typed input: what it takes (`model`, `rows`, `report`) and, for rows, of which types."""
+    """One typed input: what it takes (`model`, `reward` (a model that scores), `rows`, `report`) and rows of which types."""
 
-    takes: Literal["model", "rows", "report"]
+    takes: Written
     row_types: tuple[str, ...] = ()
 
     def admits(self, row_type: str) -> bool:
@@ -49,7 +50,7 @@ class Spec(Settings):
     """Settings of one step. `version` is raised whenever the same settings would give other numbers."""
 
     version: ClassVar[int] = 1
-    writes: ClassVar[Literal["model", "rows", "report"]]
+    writes: ClassVar[Written]
     runtime: ClassVar[frozenset[str]] = frozenset()  # fields that change how, not what: they stay out of the key
     seeded: ClassVar[bool] = True  # whether the recipe's seed decides anything here
     trains: ClassVar[str] = ""  # the input whose weights the model written here grew from

@@ -37,7 +37,7 @@ def _checked_use(use: str) -> str:
 class RewardTerm(Settings):
     """One summand of the reward: a reward model's stage, `scorer:NAME`, or `file:PATH.py:FUNCTION`."""
 
-    use: Annotated[str, Port("model")]
+    use: Annotated[str, Port("reward")]
     weight: float = 1.0
 
     @field_validator("use")

@@ -42,6 +42,10 @@ KNOWN: Mapping[str, Sequence[str]] = {
     padding_free precompute_ref_batch_size precompute_ref_log_probs ref_model_mixup_alpha ref_model_sync_steps
     router_aux_loss_coef sync_ref_model truncation_mode trust_remote_code use_weighting
     """.split(),
+    "reward": """
+    activation_offloading center_rewards_coefficient chat_template_path dataset_num_proc disable_dropout eos_token
+    max_length model_init_kwargs pad_to_multiple_of pad_token trust_remote_code
+    """.split(),
 }
 PASSED: Mapping[str, Sequence[str]] = {
     "all": """
@@ -55,13 +59,14 @@ PASSED: Mapping[str, Sequence[str]] = {
     discopop_tau f_alpha_divergence_coef f_divergence_type ld_alpha ref_model_mixup_alpha ref_model_sync_steps
     router_aux_loss_coef sync_ref_model use_weighting
     """.split(),
+    "reward": (),
 }
 # fmt: on
 
 
 def refusal(kind: str, name: str) -> str | None:
     """Why `name` cannot stand under `trainer:` of a stage of this kind, or None when it can."""
-    trainer = "dpo" if kind == "dpo" else "sft"
+    trainer = kind if kind in PASSED else "sft"  # pretraining is carried out by the same trainer as sft
     if name in {*PASSED["all"], *PASSED[trainer]}:
         return None
     if name in {*KNOWN["all"], *KNOWN[trainer]}:

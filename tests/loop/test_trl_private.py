@@ -16,7 +16,7 @@ def test_transformers_still_has_the_method(name: str) -> None:
     assert list(ours) == list(theirs)
 
 
-@pytest.mark.parametrize("trainer", [trl.SFTTrainer, trl.DPOTrainer])
+@pytest.mark.parametrize("trainer", [trl.SFTTrainer, trl.DPOTrainer, trl.RewardTrainer])
 @pytest.mark.parametrize("name", trl_private.USED["TRL"])
 def test_trl_still_has_the_method(trainer: type, name: str) -> None:
     assert callable(getattr(trainer, name))

@@ -12,11 +12,12 @@ from transformers import LlamaForSequenceClassification
 from align.artifact.inputs import ModelInput
 from align.data.render import render_messages, render_prompt
 from align.errors import DataError, ModelError
+from align.models.reward import load_reward_model
 from align.models.tokenizer import load_tokenizer
 from align.rollout.engine import Completion
 from align.scoring import reward_model
 from align.scoring.episode import Episode, episode_of
-from align.scoring.reward_model import RewardScorer, load_reward_model, speaks_as, without_special, written
+from align.scoring.reward_model import RewardScorer, speaks_as, without_special, written
 from tests import tiny
 from tests.rewarding import write_reward_model
 
@@ -117,7 +118,7 @@ def test_an_empty_answer_has_a_score(base: ModelInput, folder: ModelInput, forei
 
 
 def test_folders_that_are_no_reward_model_are_refused(base: ModelInput, folder: ModelInput, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"is a LlamaForCausalLM .* A reward model"):
+    with pytest.raises(ModelError, match=r"is a LlamaForCausalLM\. A reward model"):
         load_reward_model(base, torch.float32, CPU)
     two = write_reward_model(tmp_path / "two", base, labels=2)
     with pytest.raises(ModelError, match="2 labels"):
