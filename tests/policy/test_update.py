@@ -197,12 +197,31 @@ def test_two_ranks_of_four_take_the_step_of_one_rank_of_eight(tmp_path) -> None:
                 torch.testing.assert_close(found[name], parameter.detach(), rtol=1e-4, atol=1e-6)
 
 
-def test_the_value_loss_moves_the_value_model_and_the_entropy_bonus_the_policy() -> None:
-    plain, bonus = (
-        gradients((8192, None), whiten_rewards=True),
-        gradients((8192, None), vf_coef=1.0, whiten_rewards=True),
-    )
-    torch.testing.assert_close(bonus["value_head.weight"], 2 * plain["value_head.weight"], rtol=1e-4, atol=1e-7)
+def test_the_value_loss_counts_by_its_coefficient() -> None:
+    half, whole = gradients((8192, None)), gradients((8192, None), vf_coef=1.0)
+    torch.testing.assert_close(whole["value_head.weight"], 2 * half["value_head.weight"], rtol=1e-4, atol=1e-7)
+
+
+def test_the_entropy_bonus_raises_the_entropy() -> None:
+    """With a bonus a thousand times the rest, one small gradient step can only go uphill in entropy."""
+    spec, model = settings(entropy_coef=1000.0), tiny_model()
+    with torch.no_grad():
+        model.policy.lm_head.weight.mul_(30)
+
+    def entropy() -> float:
+        return look(Rollout(PROMPTS, EIGHT), model, Reference(model), [range(8)], (8192, None), torch.float32).entropy()
+
+    before = entropy()
+    accumulate(model, learnt_from(model, spec), range(8), spec, (8192, None), torch.float32, Told())
+    step(model, torch.optim.SGD(model.parameters(), lr=0.01), 1.0)
+    assert entropy() > before
+
+
+def test_gradients_are_gone_after_a_step() -> None:
+    spec, model = settings(), tiny_model()
+    accumulate(model, learnt_from(model, spec), range(8), spec, (8192, None), torch.float32, Told())
+    step(model, torch.optim.SGD(model.parameters(), lr=0.01), 1.0)
+    assert all(p.grad is None for p in model.parameters())
 
 
 def test_rows_that_all_stop_at_once_and_rows_that_all_hit_the_limit_learn_without_nan() -> None:

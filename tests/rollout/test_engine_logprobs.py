@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -9,6 +11,8 @@ from align.evals.suites import Subject
 from align.policy.experience import Rollout, look
 from align.policy.models import ActorCritic, Reference, ValueHead
 from align.rollout.engine import Sampling
+from align.rollout.portable import PortableEngine
+from tests.rewarding import tiny_llama
 
 
 @pytest.mark.parametrize("temperature", [0.6, 1.0, 1.7])
@@ -27,3 +31,17 @@ def test_the_engines_logprobs_are_the_policys_at_the_sampling_temperature(subjec
 def test_an_engine_gives_no_logprobs_unless_asked(subject: Subject) -> None:
     (completion,) = subject.engine.generate([[5]], Sampling(3), lambda done, total: None)
     assert completion.logprobs is None
+
+
+@pytest.mark.parametrize("temperature", [0.5, 2.0])
+def test_samples_of_a_peaked_policy_follow_its_tempered_distribution(temperature: float) -> None:
+    """Chi-square over 12 tokens: 11 degrees of freedom, 31.3 is the .999 quantile. At the wrong temperature it is thousands."""
+    model = tiny_llama().eval()
+    with torch.no_grad():
+        model.lm_head.weight.mul_(40)
+        expected = torch.softmax(model(torch.tensor([[5, 6, 7]])).logits[0, -1] / temperature, -1)
+    engine = PortableEngine(model, SimpleNamespace(eos_token_id=1, pad_token_id=0), 4000)  # type: ignore[arg-type]
+    found = engine.generate([[5, 6, 7]] * 4000, Sampling(1, temperature, 3), lambda done, total: None)
+    drawn = torch.bincount(torch.tensor([c.token_ids[0] for c in found]), minlength=12)
+    assert ((drawn - 4000 * expected) ** 2 / (4000 * expected)).sum() < 31.3
+    assert expected.max() > 1.5 / 12

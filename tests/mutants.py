@@ -1,0 +1,567 @@
+"""One-line mistakes, each with the test that catches it: `python -m tests.mutants [NAME ...]` prints which survive.
+
+The package and its tests are copied to a temporary folder; each mistake is made there in turn and its test is run in a fork
+of a process that has only imported the libraries, so that a mistake costs about a second. A mistake survives where its test
+passes; the text to be replaced must stand in its file exactly once, so that the table cannot rot in silence.
+"""
+
+from __future__ import annotations
+
+import compileall
+import importlib
+import json
+import os
+import py_compile
+import shutil
+import signal
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+COPIED = ("align", "tests", "data_schemas", "pyproject.toml")
+LIBRARIES = ("torch", "transformers", "peft", "safetensors.torch", "pyarrow.parquet", "pytest", "numpy", "pydantic")
+LIBRARIES += ("transformers.models.llama.modeling_llama", "transformers.generation.utils", "trl.trainer.dpo_config")
+LIBRARIES += ("trl.trainer.sft_config", "trl.trainer.reward_config", "datasets", "jsonschema_rs", "wandb")
+SECONDS = 60  # a test that takes longer has caught the mistake, too
+
+
+@dataclass(frozen=True)
+class Mutant:
+    name: str
+    file: str
+    old: str
+    new: str
+    test: str  # file::name under tests/
+
+
+def _of(file: str, tests: str, *rows: tuple[str, str, str, str]) -> list[Mutant]:
+    return [Mutant(name, f"align/{file}", old, new, f"tests/{tests}::{test}") for name, old, new, test in rows]
+
+
+MUTANTS = [
+    *_of(
+        "objectives/advantages.py",
+        "objectives/test_advantages.py",
+        (
+            "rewards without mask",
+            "rewards_BT = torch.where(real_BT, rewards_BT, 0.0)",
+            "rewards_BT = rewards_BT * 1.0",
+            "test_gae_equals_its_definition_on_masked_rows",
+        ),
+        (
+            "values without mask",
+            "values_BT = torch.where(real_BT, values_BT, 0.0)",
+            "values_BT = values_BT * 1.0",
+            "test_gae_equals_its_definition_on_masked_rows",
+        ),
+        (
+            "gamma forgotten in the error",
+            "rewards_BT[:, t] + gamma * next_value_B",
+            "rewards_BT[:, t] + next_value_B",
+            "test_lambda_zero_is_the_one_step_error_and_lambda_one_the_return_less_the_value",
+        ),
+        (
+            "gamma forgotten in the sum",
+            "gamma * gae_lambda * following_B",
+            "gae_lambda * following_B",
+            "test_lambda_zero_is_the_one_step_error_and_lambda_one_the_return_less_the_value",
+        ),
+        (
+            "lambda forgotten",
+            "gamma * gae_lambda * following_B",
+            "gamma * following_B",
+            "test_gae_equals_its_definition_on_masked_rows",
+        ),
+        (
+            "next value shifted by one",
+            "next_value_B = values_BT[:, t]",
+            "next_value_B = values_BT[:, t - 1]",
+            "test_gae_equals_its_definition_on_masked_rows",
+        ),
+        (
+            "returns without values",
+            "return advantages_BT, advantages_BT + values_BT",
+            "return advantages_BT, advantages_BT",
+            "test_gae_equals_its_definition_on_masked_rows",
+        ),
+    ),
+    *_of(
+        "objectives/masked.py",
+        "objectives/test_clipped.py",
+        (
+            "pads counted in means",
+            "count = mask_BT.sum() if dim is None",
+            "count = torch.ones_like(mask_BT).sum() if dim is None",
+            "test_entropy_is_a_mean_over_real_tokens",
+        ),
+    ),
+    *_of(
+        "objectives/whitening.py",
+        "objectives/test_whitening.py",
+        (
+            "pads counted",
+            "count = summed(mask_BT.sum().to(values_BT.dtype))",
+            "count = summed(torch.ones_like(values_BT).sum())",
+            "test_moments_count_real_positions_only",
+        ),
+        (
+            "mean lost",
+            "white_BT = white_BT + mean",
+            "white_BT = white_BT + 0",
+            "test_whitening_without_shifting_keeps_the_mean",
+        ),
+        (
+            "variance for deviation",
+            "torch.rsqrt(variance + EPSILON)",
+            "(1 / (variance + EPSILON))",
+            "test_whitened_values_have_mean_zero_and_deviation_one_and_zeros_off_the_mask",
+        ),
+        (
+            "own mean for everyone's",
+            "mean = summed(masked_sum(values_BT, mask_BT)) / count",
+            "mean = masked_sum(values_BT, mask_BT) / count",
+            "test_parts_whitened_with_summed_statistics_equal_the_whole",
+        ),
+    ),
+    *_of(
+        "objectives/kl.py",
+        "objectives/test_kl.py",
+        (
+            "price with the wrong sign",
+            "-kl_coef * k1",
+            "kl_coef * k1",
+            "test_score_stands_on_the_last_real_token_whether_the_row_stopped_or_hit_the_limit",
+        ),
+        (
+            "score one token early",
+            "(lengths_B - 1).clamp(min=0)",
+            "(lengths_B - 2).clamp(min=0)",
+            "test_score_stands_on_the_last_real_token_whether_the_row_stopped_or_hit_the_limit",
+        ),
+        (
+            "score on the padding",
+            "lengths_B = mask_BT.sum(1).long()",
+            "lengths_B = torch.ones_like(mask_BT).sum(1).long()",
+            "test_score_stands_on_the_last_real_token_whether_the_row_stopped_or_hit_the_limit",
+        ),
+        (
+            "ratio not clamped",
+            ".clamp(-LOG_RATIO_BOUND, LOG_RATIO_BOUND)",
+            ".clamp(-1000.0, 1000.0)",
+            "test_log_ratios_are_clamped_at_20_nats",
+        ),
+        (
+            "half forgotten",
+            "0.5 * log_ratio_BT.square()",
+            "log_ratio_BT.square()",
+            "test_as_losses_k2_has_the_gradient_of_the_kl_and_k1_none",
+        ),
+        (
+            "the other direction",
+            "torch.exp(-log_ratio_BT) - 1 + log_ratio_BT",
+            "torch.exp(log_ratio_BT) - 1 - log_ratio_BT",
+            "test_k1_and_k3_are_unbiased",
+        ),
+        (
+            "steering without bound",
+            "min(max(kl / self.target - 1, -0.2), 0.2)",
+            "kl / self.target - 1",
+            "test_adaptive_coefficient_steers_towards_the_target",
+        ),
+        (
+            "steering the wrong way",
+            "1 + error * episodes",
+            "1 - error * episodes",
+            "test_adaptive_coefficient_steers_towards_the_target",
+        ),
+    ),
+    *_of(
+        "objectives/clipped.py",
+        "objectives/test_clipped.py",
+        (
+            "the smaller loss",
+            "loss_BT = torch.maximum(-advantages_BT * ratio_BT",
+            "loss_BT = torch.minimum(-advantages_BT * ratio_BT",
+            "test_policy_loss_takes_the_larger_of_the_two",
+        ),
+        (
+            "sign of the advantage",
+            "-advantages_BT * clipped_BT)",
+            "advantages_BT * clipped_BT)",
+            "test_policy_loss_takes_the_larger_of_the_two",
+        ),
+        (
+            "dual clip for good tokens too",
+            "torch.where(advantages_BT < 0, torch.minimum",
+            "torch.where(advantages_BT != 0, torch.minimum",
+            "test_dual_clip_bounds_the_loss_of_bad_tokens_only",
+        ),
+        (
+            "policy loss without mask",
+            "return torch.where(mask_BT.bool(), loss_BT, 0.0)",
+            "return loss_BT",
+            "test_losses_are_zero_off_the_mask_and_pass_no_nan_back",
+        ),
+        (
+            "the smaller error",
+            "squared_BT = torch.maximum(squared_BT",
+            "squared_BT = torch.minimum(squared_BT",
+            "test_value_loss_is_half_the_larger_squared_error",
+        ),
+        (
+            "half forgotten in the value loss",
+            "0.5 * squared_BT",
+            "squared_BT",
+            "test_value_loss_is_half_the_larger_squared_error",
+        ),
+        (
+            "clip fraction on either side",
+            "(ratio_BT < 1 - clip_range) & (advantages_BT < 0)",
+            "(ratio_BT < 1 - clip_range)",
+            "test_ratio_sums_count_real_tokens_only",
+        ),
+        (
+            "approx_kl the wrong way round",
+            "masked_sum(k3(-log_ratio_BT), mask_BT)",
+            "masked_sum(k3(log_ratio_BT), mask_BT)",
+            "test_ratio_sums_count_real_tokens_only",
+        ),
+        (
+            "mean for sum in the KL",
+            "masked_sum(log_ratio_BT, mask_BT, dim=1).mean()",
+            "masked_mean(log_ratio_BT, mask_BT)",
+            "test_sequence_kl_sums_over_tokens_and_averages_over_sequences",
+        ),
+        (
+            "variance of values, not errors",
+            "masked_moments(returns_BT - values_BT, mask_BT)",
+            "masked_moments(values_BT, mask_BT)",
+            "test_explained_variance_is_masked_one_when_right_and_zero_for_a_constant",
+        ),
+    ),
+    *_of(
+        "objectives/tempered.py",
+        "objectives/test_tempered.py",
+        (
+            "1/T forgotten",
+            "logits_NV.float() / temperature",
+            "logits_NV.float()",
+            "test_terms_are_those_of_the_tempered_distribution",
+        ),
+    ),
+    *_of(
+        "objectives/preference.py",
+        "policy/test_known_answer.py",
+        (
+            "reference forgotten",
+            "beta * (policy_logps_B - reference_logps_B)",
+            "beta * policy_logps_B",
+            "test_ppo_and_dpo_come_to_the_closed_form_optimum[by_dpo-0.6]",
+        ),
+    ),
+    *_of(
+        "rollout/packing.py",
+        "rollout/test_packing.py",
+        (
+            "shifted by one",
+            "[packed.at_N - 1]",
+            "[packed.at_N]",
+            "test_packed_and_padded_states_are_those_of_each_row_alone",
+        ),
+        (
+            "neighbours seen",
+            "torch.tensor([0, *lengths]).cumsum(0)",
+            "torch.tensor([0, sum(lengths)]).cumsum(0)",
+            "test_nothing_is_seen_of_neighbours",
+        ),
+    ),
+    *_of(
+        "rollout/portable.py",
+        "rollout/test_portable.py",
+        (
+            "padding kept behind the stop token",
+            "length = len(row) if end is None else end + 1",
+            "length = len(row)",
+            "test_a_completion_ends_with_its_first_stop_token",
+        ),
+        (
+            "stop token cut off",
+            "length = len(row) if end is None else end + 1",
+            "length = len(row) if end is None else end",
+            "test_a_completion_ends_with_its_first_stop_token",
+        ),
+    ),
+    *_of(
+        "rollout/portable.py",
+        "rollout/test_engine_logprobs.py",
+        (
+            "temperature not sampled at",
+            '"temperature": sampling.temperature',
+            '"temperature": 1.0',
+            "test_samples_of_a_peaked_policy_follow_its_tempered_distribution",
+        ),
+    ),
+    *_of(
+        "policy/experience.py",
+        "policy/test_experience.py",
+        (
+            "pad counted in the mask",
+            "device=device) < lengths_B[:, None]",
+            "device=device) <= lengths_B[:, None]",
+            "test_padding_puts_tokens_where_the_mask_says",
+        ),
+        (
+            "KL for free",
+            "looked.log_ratio(), mask_BT, kl_coef)",
+            "looked.log_ratio(), mask_BT, 0.0)",
+            "test_rewards_hold_the_price_of_kl_and_the_score_on_the_last_token",
+        ),
+        (
+            "rewards centred",
+            "whiten(rewards_BT, mask_BT, shift_mean=False",
+            "whiten(rewards_BT, mask_BT, shift_mean=True",
+            "test_rewards_are_whitened_before_and_advantages_after_the_estimate",
+        ),
+        (
+            "log-ratio against itself",
+            "clamped_log_ratio(self.logprobs_BT, self.reference_BT)",
+            "clamped_log_ratio(self.logprobs_BT, self.logprobs_BT)",
+            "test_kl_is_summed_over_tokens_and_averaged_over_sequences",
+        ),
+    ),
+    *_of(
+        "policy/models.py",
+        "policy/test_models.py",
+        (
+            "reference that learns",
+            "deepcopy(actor_critic.policy)",
+            "(actor_critic.policy)",
+            "test_reference_logprobs_never_change_while_the_policys_do",
+        ),
+        (
+            "adapter left on",
+            "with self._learner.policy.disable_adapter():",
+            "with nullcontext():",
+            "test_reference_logprobs_never_change_while_the_policys_do",
+        ),
+        (
+            "dropout on",
+            "self.value_body, self.value_head = policy.eval()",
+            "self.value_body, self.value_head = policy.train()",
+            "test_dropout_is_off_in_every_model_in_every_phase",
+        ),
+        (
+            "bias not scaled by the gain",
+            "reward.head_bias * reward.gain + reward.bias",
+            "reward.head_bias + reward.bias",
+            "test_a_value_model_from_a_reward_model_starts_with_its_normalised_score",
+        ),
+        (
+            "scores through the adapter",
+            "with self._adapted.disable_adapter():",
+            "with nullcontext():",
+            "test_an_adapter_on_the_reward_models_body_moves_values_but_never_scores",
+        ),
+    ),
+    *_of(
+        "policy/update.py",
+        "policy/test_update.py",
+        (
+            "mean over the micro batch",
+            "(loss / tokens).backward()",
+            "(loss / learnt.mask_BT[micro].sum()).backward()",
+            "test_gradients_are_equal_for_one_batch_of_eight_and_eight_of_one",
+        ),
+        (
+            "one epoch only",
+            "for epoch in range(spec.epochs):",
+            "for epoch in range(1):",
+            "test_optimizer_steps_are_epochs_times_minibatches",
+        ),
+        ("entropy punished", "- spec.entropy_coef", "+ spec.entropy_coef", "test_the_entropy_bonus_raises_the_entropy"),
+        (
+            "value loss without coefficient",
+            "spec.vf_coef * sums",
+            "sums",
+            "test_the_value_loss_counts_by_its_coefficient",
+        ),
+        (
+            "first epoch shuffled",
+            "    if epoch:\n",
+            "    if True:\n",
+            "test_every_epoch_sees_every_row_once_and_only_the_first_in_order",
+        ),
+        (
+            "gradients kept after a step",
+            "    optimizer.step()\n    optimizer.zero_grad(set_to_none=True)",
+            "    optimizer.step()",
+            "test_gradients_are_gone_after_a_step",
+        ),
+        (
+            "NaN gradient applied",
+            "if norm - norm != 0:",
+            "if norm < 0:",
+            "test_a_gradient_that_is_not_finite_changes_no_weight",
+        ),
+        (
+            "norms clipped together",
+            'groups = {"policy": model.policy_parameters(), "value": model.value_parameters()}',
+            'groups = {"value": [], "policy": [*model.policy_parameters(), *model.value_parameters()]}',
+            "test_norms_of_policy_and_value_model_are_clipped_apart",
+        ),
+    ),
+    *_of(
+        "policy/health.py",
+        "policy/test_health.py",
+        (
+            "equal rewards never forgotten",
+            "max(rewards) == min(rewards) else 0",
+            "max(rewards) == min(rewards) else self.equal",
+            "test_equal_rewards_are_a_collapse_only_many_updates_in_a_row",
+        ),
+        (
+            "negative KL ignored",
+            'if abs(told["kl"]) > self.kl_bound',
+            'if told["kl"] > self.kl_bound',
+            "test_kl_entropy_and_nan_are_tripwires",
+        ),
+    ),
+    *_of(
+        "policy/state.py",
+        "stages/test_ppo.py",
+        (
+            "controller's state lost",
+            'return Progress(**values["progress"])',
+            'return Progress(**{**values["progress"], "kl_coef": 0.05})',
+            "test_killed_and_resumed_equals_the_undisturbed_run_bit_for_bit[programmatic, adaptive KL]",
+        ),
+        (
+            "optimizer's state lost",
+            "checkpoints.read_optimizer(good, optimizer, scheduler)",
+            "pass",
+            "test_killed_and_resumed_equals_the_undisturbed_run_bit_for_bit[reward model as value model]",
+        ),
+    ),
+    *_of(
+        "policy/learner.py",
+        "stages/test_ppo.py",
+        (
+            "learning rate never decays",
+            "        self.scheduler.step()\n",
+            "",
+            "test_every_diagnostic_of_an_update_is_logged",
+        ),
+    ),
+    *_of(
+        "policy/learner.py",
+        "policy/test_health.py",
+        (
+            "samples drawn from one seed",
+            'seed_of(seed, "rollout")',
+            "7",
+            "test_sampling_is_asked_for_at_the_temperature_and_with_a_seed_of_the_update",
+        ),
+    ),
+    *_of(
+        "scoring/mixture.py",
+        "scoring/test_mixture.py",
+        (
+            "weights forgotten",
+            "t.weight * parts[t.name][i]",
+            "parts[t.name][i]",
+            "test_rewards_are_the_weighted_sum_and_parts_are_unweighted",
+        ),
+        (
+            "penalty for stopping",
+            "if not episode.completion.stopped:",
+            "if episode.completion.stopped:",
+            "test_a_completion_without_a_stop_token_pays_a_penalty_or_gets_a_fixed_score",
+        ),
+    ),
+    *_of(
+        "scoring/reward_model.py",
+        "scoring/test_reward_model.py",
+        (
+            "score not normalised",
+            "gain * raw_B",
+            "gain + raw_B",
+            "test_scores_are_gain_times_raw_plus_bias_at_the_last_real_token",
+        ),
+        (
+            "special tokens read by the judge",
+            "if t not in special]",
+            "if t is not special]",
+            "test_special_tokens_never_reach_the_judge",
+        ),
+        (
+            "stop token for all",
+            "return episode.prompt_ids + inside + ([stop] if stopped else [])",
+            "return episode.prompt_ids + inside + [stop]",
+            "test_scores_are_gain_times_raw_plus_bias_at_the_last_real_token",
+        ),
+    ),
+]
+
+
+def main() -> None:
+    """Prints {"baseline": exit code, "survived": [...]} as its last line."""
+    sys.dont_write_bytecode = True
+    os.environ.update(
+        PYTEST_DISABLE_PLUGIN_AUTOLOAD="1", OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false"
+    )
+    for name in LIBRARIES:
+        importlib.import_module(name)
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder)
+        for name in COPIED:
+            source = ROOT / name
+            if source.is_dir():
+                shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(source, copy / name)
+        pyc = compileall.compile_dir(copy, quiet=2, invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH)
+        assert pyc, "a file of the copy does not compile"
+        chosen = [m for m in MUTANTS if not sys.argv[1:] or m.name in sys.argv[1:]]
+        baseline = _run(copy, sorted({m.test for m in chosen}), 240)
+        survived = [m.name for m in chosen if _survives(copy, m)] if baseline == 0 else []
+    sys.stdout.write(json.dumps({"baseline": baseline, "survived": survived, "mutants": len(chosen)}) + "\n")
+
+
+def _survives(copy: Path, mutant: Mutant) -> bool:
+    path = copy / mutant.file
+    text = path.read_text()
+    if text.count(mutant.old) != 1:
+        raise SystemExit(f"{mutant.name}: {mutant.old!r} stands {text.count(mutant.old)} times in {mutant.file}")
+    path.write_text(text.replace(mutant.old, mutant.new))
+    try:
+        return _run(copy, [mutant.test], SECONDS) == 0
+    finally:
+        path.write_text(text)
+
+
+def _run(copy: Path, nodes: list[str], seconds: int) -> int:
+    """Exit code of the tests in a fork that sees the copy alone."""
+    child = os.fork()
+    if child == 0:
+        signal.alarm(seconds)
+        os.chdir(copy)
+        sys.path[:] = [str(copy), *(p for p in sys.path if Path(p or ".").resolve() != ROOT)]
+        with Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), 1)
+            os.dup2(nowhere.fileno(), 2)
+        for name in [n for n in sys.modules if n.split(".")[0] in ("align", "tests")]:
+            del sys.modules[name]
+        import pytest
+
+        code = pytest.main(["-q", "-x", "-o", "addopts=", "-p", "no:cacheprovider", *nodes])
+        module = sys.modules.get("align")
+        inside = module is not None and str(module.__file__).startswith(str(copy))
+        os._exit(int(code) if inside or code else 99)
+    _, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status)
+
+
+if __name__ == "__main__":
+    main()
