@@ -60,6 +60,7 @@ class Decoder:
         self._counts_S.zero_()
         self._generator.manual_seed(seed)
 
+    @torch.no_grad()
     def insert(self, prompts: Sequence[list[int]], slots: Sequence[int], temperature: float) -> None:
         """Lay prompts into slots, in one pass, and sample the first token of each."""
         lengths = [len(p) for p in prompts]
@@ -80,6 +81,7 @@ class Decoder:
         self._positions_S[at_B] = lengths_B - 1
         self._advance(hidden_NH[ends - 1], at_B, temperature)
 
+    @torch.no_grad()
     def steps(self, count: int, slots: int, temperature: float) -> None:
         """`count` tokens more for each of the first `slots` that has not ended."""
         if self._pool is None:
