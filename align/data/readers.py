@@ -82,10 +82,16 @@ def _closest(name: str, known: list[str]) -> str:
 
 
 def _read_hub(name: str, split: str | None, revision: str | None) -> Iterator[RawRow]:
-    """Code that a data set brings along is never run: this version of `datasets` cannot."""
+    """Rows of a hub data set; `split` is SPLIT, or CONFIGURATION/SPLIT where the data set has several.
+
+    Code that a data set brings along is never run: this version of `datasets` cannot.
+    """
     where = f"{name}@{revision[:12]}" if revision else name
+    configuration, _, split = (split or "").rpartition("/")
     try:
-        found = datasets.load_dataset(name, split=split, revision=revision, streaming=True)
+        found = datasets.load_dataset(
+            name, configuration or None, split=split or None, revision=revision, streaming=True
+        )
         if isinstance(found, datasets.IterableDatasetDict):
             if len(found) > 1:
                 raise DataError(
@@ -99,7 +105,8 @@ def _read_hub(name: str, split: str | None, revision: str | None) -> Iterator[Ra
             yield RawRow(where, number, dict(row))
     except ValueError as error:  # an unknown split, a configuration to choose, values that do not fit their columns
         known = re.findall(r"\w+", str(error).rpartition("[")[2])
-        raise DataError(where, _first_line(error), remedy=_closest(split or "", known)) from error
+        choose = "Say split: CONFIGURATION/SPLIT." if "Config name is missing" in str(error) else ""
+        raise DataError(where, _first_line(error), remedy=choose or _closest(split, known)) from error
     except (DatasetsError, OSError) as error:
         raise DataError(
             where, f"the hub data set cannot be read: {_first_line(error)}", "An id that exists, and a hub in reach",

@@ -16,7 +16,10 @@ class PrepareSpec(Spec):
 
     kind: Literal["prepare"] = "prepare"
     source: str = Field(description="hub id, file, folder, or quickstart:NAME of the bundled world")
-    split: str | None = Field(None, description="split of a hub data set, or of a folder whose files are named by split")
+    split: str | None = Field(
+        None,
+        description="SPLIT or CONFIGURATION/SPLIT of a hub data set, or the split of a folder whose files are named by it",
+    )
     revision: str | None = Field(None, description="commit of a hub data set; pinned at first run when not given")
     as_: Literal["text", "messages", "prompt", "preference"] = Field(alias="as", description="the row type wanted")
     columns: dict[str, str] = Field(default_factory=dict, description="our name: theirs")

@@ -171,8 +171,8 @@ def test_a_folder_without_rows_is_an_error(tmp_path):
 def hub_that(monkeypatch, answer):
     asked = {}
 
-    def load_dataset(name, **options):
-        asked.update(name=name, **options)
+    def load_dataset(name, configuration=None, **options):
+        asked.update(name=name, configuration=configuration, **options)
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -184,7 +184,10 @@ def hub_that(monkeypatch, answer):
 def test_a_hub_data_set_is_streamed_at_its_revision(monkeypatch):
     asked = hub_that(monkeypatch, datasets.Dataset.from_list(ROWS).to_iterable_dataset())
     assert values("org/set", split="train", revision="a" * 40, hub=True) == ROWS
-    assert asked == {"name": "org/set", "split": "train", "revision": "a" * 40, "streaming": True}
+    told = {"name": "org/set", "configuration": None, "split": "train", "revision": "a" * 40, "streaming": True}
+    assert asked == told
+    values("org/set", split="main/train", revision="a" * 40, hub=True)
+    assert asked == told | {"configuration": "main"}
 
 
 def test_several_splits_on_the_hub_have_to_be_chosen_from(monkeypatch):
@@ -200,6 +203,7 @@ def test_several_splits_on_the_hub_have_to_be_chosen_from(monkeypatch):
     ("error", "message"),
     [
         (DatasetNotFoundError("'org/set' doesn't exist"), "cannot be read: .*doesn't exist"),
+        (ValueError("Config name is missing.\nPlease pick one among: ['main', 'other']"), "Say split: CONFIGURATION/SPLIT"),
         (ConnectionError("no route"), "cannot be read: no route.*download it and name the folder"),
         (ValueError('Unknown split "trian". Should be one of [\'test\', \'train\'].'), "Did you mean train?"),
     ],
