@@ -31,5 +31,5 @@ def episode_of(
 ) -> Episode:
     ids = completion.token_ids[:-1] if completion.stopped else completion.token_ids
     text = tokenizer.decode(ids, skip_special_tokens=True)
-    answer = Answer(prompt, text, len(completion.token_ids), completion.stopped)
+    answer = Answer(prompt, text, len(completion.token_ids), completion.stopped, reference)
     return Episode(answer, prompt_ids, completion, reference)

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from align.errors import DataError
 from align.quickstart import gold
 from align.specs.evaluate import ScorerName
+
+_FINAL_NUMBER = re.compile(r"####\s*\$?\s*(-?\d[\d,]*(?:\.\d+)?|-?\.\d+)")
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model said to a prompt. `tokens` counts the stop token; `text` does not hold it."""
+    """What a model said to a prompt. `tokens` counts the stop token; `text` does not hold it.
+
+    `reference`: the answer that came with the prompt, where one did.
+    """
 
     prompt: list[dict[str, Any]]
     text: str
     tokens: int
     stopped: bool
+    reference: str | None = None
 
 
 def stops(answer: Answer) -> dict[str, float]:
@@ -34,10 +42,31 @@ def quickstart(answer: Answer) -> dict[str, float]:
     return gold.score(answer.prompt, answer.text)
 
 
+def gsm8k(answer: Answer) -> dict[str, float]:
+    """1 when the number after the last #### is the reference's (Cobbe et al. 2021, 2110.14168); 0 without one.
+
+    Raises DataError where the prompt came without such a number.
+    """
+    wanted = final_number(answer.reference or "")
+    if wanted is None:
+        raise DataError(
+            "scorer gsm8k", f"a prompt came without a number after #### ({str(answer.reference)[-40:]!r})",
+            "Conversations whose last turn ends in #### NUMBER", "Give the prompts as messages rows.",
+        )  # fmt: skip
+    return {"correct": float(final_number(answer.text) == wanted)}
+
+
+def final_number(text: str) -> float | None:
+    """The number after the last ####, commas and a dollar sign taken out; None where there is none."""
+    found = _FINAL_NUMBER.findall(text)
+    return float(found[-1].replace(",", "")) if found else None
+
+
 SCORERS: dict[ScorerName, Callable[[Answer], dict[str, float]]] = {
     "stops": stops,
     "length": length,
     "quickstart": quickstart,
+    "gsm8k": gsm8k,
 }
 
 # Which way is better; a metric that is not here is neither.
@@ -47,6 +76,7 @@ BETTER = {
     "format": "higher",
     "facts": "higher",
     "intrusion": "lower",
+    "correct": "higher",
     "accuracy": "higher",
     "reward_accuracy": "higher",
     "loss": "lower",

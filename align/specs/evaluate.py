@@ -13,7 +13,7 @@ from pydantic import Field, field_validator
 from align.specs.base import Model, Port, Settings, Spec
 
 SuiteKind = Literal["generation", "preference", "loss"]
-ScorerName = Literal["stops", "length", "quickstart"]
+ScorerName = Literal["stops", "length", "quickstart", "gsm8k"]
 SUITE_KINDS: tuple[SuiteKind, ...] = ("generation", "preference", "loss")
 ROWS_OF_SUITE = {"generation": ("prompt",), "preference": ("preference",), "loss": ("text", "messages")}
 
