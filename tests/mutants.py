@@ -481,6 +481,92 @@ MUTANTS = [
         ),
     ),
     *_of(
+        "stages/reward.py",
+        "stages/test_reward.py",
+        (
+            "bias of the wrong sign",
+            "bias, deviation = -sum(scores)",
+            "bias, deviation = sum(scores)",
+            "test_demonstrations_average_0_and_nothing_else_moves",
+        ),
+        (
+            "margins read as 0",
+            'float(pair.row.get("margin", 0.0)) for',
+            "0.0 for",
+            "test_a_margin_is_used_where_some_rows_have_one_and_that_is_told",
+        ),
+        (
+            "scored before the stop token",
+            "self.ids.prompt_ids + self.ids.chosen_ids",
+            "self.ids.prompt_ids + self.ids.chosen_ids[:-1]",
+            "test_the_loss_is_bradley_and_terrys[None-0.0]",
+        ),
+        (
+            "long pairs dropped in silence",
+            "float(len(found) - len(kept))",
+            "0.0",
+            "test_a_pair_that_is_too_long_is_counted_and_refused_beyond_the_budget",
+        ),
+        (
+            "chosen and rejected confused",
+            '"rejected_ids": [p.rejected for p in pairs]',
+            '"rejected_ids": [p.chosen for p in pairs]',
+            "test_a_planted_preference_is_learnt_beyond_its_interval",
+        ),
+    ),
+    *_of(
+        "loop/arguments.py",
+        "stages/test_reward.py",
+        (
+            "centring forgotten",
+            "center_rewards_coefficient=spec.center or None",
+            "center_rewards_coefficient=None",
+            "test_the_loss_is_bradley_and_terrys[None-0.1]",
+        ),
+    ),
+    *_of(
+        "models/lora.py",
+        "stages/test_reward.py",
+        (
+            "head neither trained nor saved",
+            'task_type="SEQ_CLS" if score_head else "CAUSAL_LM",\n        modules_to_save=[score_head] if score_head else None,',
+            "",
+            "test_the_trained_head_is_saved_with_an_adapter_and_its_loss_is_an_error",
+        ),
+    ),
+    *_of(
+        "models/reward.py",
+        "models/test_reward_models.py",
+        (
+            "head drawn as transformers draws it",
+            "/ math.sqrt(width + 1)",
+            "* 0.02",
+            "test_a_new_head_has_deviation_one_over_root_of_width_plus_one_and_no_bias",
+        ),
+        (
+            "scores in bfloat16",
+            "torch.autocast(hidden_BTH.device.type, enabled=False)",
+            "torch.autocast(hidden_BTH.device.type, torch.bfloat16)",
+            "test_scores_stay_float32_under_autocast",
+        ),
+    ),
+    *_of(
+        "evals/reward_quality.py",
+        "evals/test_reward_quality.py",
+        (
+            "a tie won",
+            "return 0.5 if self.margin == 0",
+            "return 1.0 if self.margin == 0",
+            "test_a_tie_is_half_and_pairs_of_one_prompt_are_one_cluster",
+        ),
+        (
+            "bins weighted alike",
+            'sum(b["pairs"] * abs(b["confidence"] - b["accuracy"]) for b in told) / len(pairs)',
+            'sum(abs(b["confidence"] - b["accuracy"]) for b in told)',
+            "test_calibration_error_is_how_far_confidence_is_from_being_right",
+        ),
+    ),
+    *_of(
         "scoring/reward_model.py",
         "scoring/test_reward_model.py",
         (

@@ -81,6 +81,8 @@ def _save_adapter(model: PeftModel, folder: Path, base_digest: str) -> None:
     settings = json.loads(path.read_text())
     if isinstance(settings.get("target_modules"), list):
         settings["target_modules"].sort()  # a set in peft: its order differs between processes
+    if settings.get("modules_to_save"):
+        settings["modules_to_save"] = list(dict.fromkeys(settings["modules_to_save"]))  # peft adds what stands there
     path.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")
 
 
