@@ -25,7 +25,7 @@ from align.scoring.reward_model import RewardScorer, speaks_as
 from align.specs.ppo import FILE, SCORER, PpoSpec
 
 Note = Callable[[str], None]
-CPU_TOKENS = 8192  # of a micro batch
+CPU_TOKENS = 2048  # of a micro batch: more no longer fits the caches
 MOST_TOKENS = 32768
 ROLLOUT_ROWS = 256
 

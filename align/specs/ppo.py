@@ -54,7 +54,7 @@ class PpoSpec(Spec):
     trains: ClassVar = "policy"
     telling: ClassVar = ("rewards/gold", "rewards/mean", "kl", "tokens/mean")
     runtime: ClassVar = frozenset(
-        {"micro_batch_size", "rollout_batch_size", "log_every", "save_every", "engine", "reward_timeout"}
+        {"micro_batch_size", "rollout_batch_size", "log_every", "save_every", "engine", "compile", "reward_timeout"}
     )
 
     kind: Literal["ppo"]
@@ -109,7 +109,8 @@ class PpoSpec(Spec):
     rollout_batch_size: int | None = Field(None, ge=1, description="completions sampled at once")
     log_every: int = Field(1, ge=1, description="updates between logs")
     save_every: int | None = Field(None, ge=1, description="updates between checkpoints; about a minute when not given")
-    engine: Literal["auto", "portable"] = "auto"
+    engine: Literal["auto", "portable", "fast"] = Field("auto", description="auto: the fast one on GPUs")
+    compile: bool = Field(False, description="torch.compile the layers for sampling; pays in long runs")
     reward_timeout: float = Field(60.0, gt=0, description="seconds a user's file may take for one batch")
 
     @property

@@ -50,7 +50,7 @@ from align.policy.opening import (
     scoring_terms,
     window_of,
 )  # fmt: skip
-from align.rollout.portable import PortableEngine
+from align.rollout.opening import open_engine
 from align.scoring.episode import Episode, episode_of
 from align.scoring.mixture import Term, programmatic, score
 from align.specs.ppo import PpoSpec
@@ -66,7 +66,8 @@ def run(spec: PpoSpec, inputs: Inputs, out: Path, tracker: Tracker) -> dict[str,
     rewards = open_rewards(spec, inputs, tracker.note)
     model = actor_critic(policy, tokenizer, rewards, spec, tracker.note)
     means = means_of(model, spec)
-    engine = PortableEngine(causal(policy), tokenizer, spec.rollout_batch_size or min(spec.batch_size, ROLLOUT_ROWS))
+    rows = spec.rollout_batch_size or min(spec.batch_size, ROLLOUT_ROWS)
+    engine = open_engine(causal(policy), tokenizer, rows, spec.engine, tracker.note, spec.compile)
     learner = Learner(model, engine, spec, means, tracker.note)
     judge = Judge(spec, prompts, tokenizer, scoring_terms(rewards, spec, tokenizer, means))
     try:

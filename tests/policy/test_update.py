@@ -235,3 +235,12 @@ def test_rows_that_all_stop_at_once_and_rows_that_all_hit_the_limit_learn_withou
 
 def test_micro_batches_and_means_are_as_told() -> None:
     assert Means(tokens=5).limits == (5, None)
+
+
+def test_adam_has_the_literatures_epsilon_no_decay_and_two_learning_rates() -> None:
+    taught = learner(settings(learning_rate=1e-3, value_learning_rate=5e-3))
+    policy, value = taught.optimizer.param_groups
+    assert (policy["lr"], value["lr"]) == (1e-3, 5e-3)
+    assert all(g["eps"] == 1e-5 and g["weight_decay"] == 0 for g in (policy, value))
+    held = [id(p) for g in (policy, value) for p in g["params"]]
+    assert sorted(held) == sorted(id(p) for p in taught.model.parameters())

@@ -11,7 +11,7 @@ from align.evals.suites import Subject
 from align.policy.experience import Rollout, look
 from align.policy.models import ActorCritic, Reference, ValueHead
 from align.rollout.engine import Sampling
-from align.rollout.portable import PortableEngine
+from align.rollout.portable import PortableEngine, stop_token_ids
 from tests.rewarding import tiny_llama
 
 
@@ -45,3 +45,13 @@ def test_samples_of_a_peaked_policy_follow_its_tempered_distribution(temperature
     drawn = torch.bincount(torch.tensor([c.token_ids[0] for c in found]), minlength=12)
     assert ((drawn - 4000 * expected) ** 2 / (4000 * expected)).sum() < 31.3
     assert expected.max() > 1.5 / 12
+
+
+def test_stop_tokens_come_from_the_tokenizer_and_from_the_models_generation_settings() -> None:
+    model = tiny_llama()
+    model.generation_config.eos_token_id = [7, 9]
+    assert stop_token_ids(model, SimpleNamespace(eos_token_id=1)) == [1, 7, 9]  # type: ignore[arg-type]
+    engine = PortableEngine(model.eval(), SimpleNamespace(eos_token_id=1, pad_token_id=0), 300)  # type: ignore[arg-type]
+    found = engine.generate([[5, 6]] * 300, Sampling(8, 1.0, 0), lambda done, total: None)
+    assert {c.token_ids[-1] for c in found if c.stopped} == {1, 7, 9}
+    assert not any({1, 7, 9} & set(c.token_ids[:-1]) for c in found)

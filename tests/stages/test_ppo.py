@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from align.artifact import crash
 from align.artifact.inputs import ModelInput, RowsInput
 from align.data.store_rows import read_rows
 from align.errors import DataError, ModelError, Stopped, TrainingError
@@ -85,6 +88,19 @@ FORMS = {
 }
 
 
+@pytest.mark.parametrize("lora", [None, {"r": 2, "alpha": 4.0}])
+def test_the_fast_engine_samples_the_policy_as_it_learns(
+    lora: Any, base: ModelInput, prompts: RowsInput, rewards: str, tmp_path: Path
+) -> None:
+    """Its own logprobs are held against the policy's at the first update; later ones would show in the first KL."""
+    recorder = tiny.Recorder()
+    run(
+        tmp_path / "run", base, prompts, recorder, reward=rewards, engine="fast", lora=lora, learning_rate=1e-2, **SHORT
+    )
+    assert not recorder.notes, recorder.notes
+    assert recorder.logged[0][1]["engine_mismatch"] == pytest.approx(1, abs=1e-3)
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_killed_and_resumed_equals_the_undisturbed_run_bit_for_bit(
     form: str, base: ModelInput, prompts: RowsInput, reward_model: ModelInput, rewards: str, tmp_path: Path
@@ -108,6 +124,24 @@ def test_killed_and_resumed_equals_the_undisturbed_run_bit_for_bit(
     assert [step for step, _ in parts.logged] == [3, 4]
     if how.get("kl") == "adaptive":
         assert whole.logged[-1][1]["kl_coef"] != 0.05  # the controller moved, and its state came back
+
+
+@pytest.mark.parametrize("point", ["ppo-between-weights-and-optimizer", "ppo-after-checkpoint"])
+def test_a_sigkill_around_a_checkpoint_changes_nothing(
+    point: str, base: ModelInput, prompts: RowsInput, rewards: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    how = {**SHORT, "reward": rewards, "save_every": 2}
+    run(tmp_path / "whole", base, prompts, **how)
+    child = os.fork()
+    if child == 0:
+        monkeypatch.setenv(crash.VARIABLE, point)
+        run(tmp_path / "parts", base, prompts, **how)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    recorder = tiny.Recorder()
+    run(tmp_path / "parts", base, prompts, recorder, **how)
+    assert recorder.notes == (["resumed from update 2"] if point == "ppo-after-checkpoint" else [])
+    assert tiny.weights(tmp_path / "parts" / "model") == tiny.weights(tmp_path / "whole" / "model")
 
 
 def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(
