@@ -18,8 +18,10 @@ ROOT = Path(__file__).parents[1]
 LIGHT = [
     "errors", "schema", "artifact", "quickstart", "specs", "hub", "sources", "recipe_yaml", "recipe", "plan", "job", "shipped",
 ]
-HEAVY = ["tracking", "objectives", "models", "data", "loop", "rollout", "scoring", "policy", "evals", "stages", "step"]
-AROUND = ["launch", "runner", "lineage", "answer", "doctor", "cli"]
+HEAVY = [
+    "tracking", "objectives", "models", "data", "loop", "rollout", "scoring", "policy", "evals", "stages", "workloads", "step",
+]
+AROUND = ["launch", "runner", "lineage", "answer", "doctor", "bench", "cli"]
 # fmt: on
 ROOMS = [*LIGHT, *HEAVY, *AROUND]
 TOP = {"pyproject.toml", "align", "recipes", "tests", "data_schemas", "README.md", "LICENSE"}

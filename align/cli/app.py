@@ -218,3 +218,35 @@ def doctor(store: StoreFolder = None, as_json: AsJson = False) -> None:
     code = checking.doctor(store, as_json)
     if code:
         raise typer.Exit(code)
+
+
+@app.command(short_help="Measure speed against TRL and against the machine.")
+def bench(
+    work: Annotated[str, typer.Argument(help="sft, reward, dpo, ppo or generate.", metavar="WORK")],
+    size: Annotated[str, typer.Option(help="tiny, 135m, 360m or 1.5b.")] = "360m",
+    peer_path: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Folder with another TRL to compare with; ppo needs TRL 1.12.")
+    ] = None,
+    batch: Annotated[
+        int | None, typer.Option(help="Rows of 2048 tokens, pairs, episodes or completions a step.")
+    ] = None,
+    compiled: Annotated[bool, typer.Option("--compile/--no-compile", help="Compile our layers.")] = True,
+    peer_dtype: Annotated[str, typer.Option(help="The peer's weights: float32 (as ours) or bfloat16.")] = "float32",
+    alone: Annotated[bool, typer.Option("--alone", help="Leave the peer out.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Measure how fast one kind of work is here, beside the same work by TRL (or transformers, for generate).
+
+    Random weights, the same tokens for both, warm-up left out, the median of at least five steps. A figure counts only
+    where something was learnt. "of floor" is the time that the machine's peaks allow, over the time taken.
+
+    \b
+    Examples:
+      align bench sft --size 1.5b
+      align bench generate --size 360m --batch 256
+      pip install --no-deps --target trl112 trl==1.12.0
+      align bench ppo --size 360m --peer-path trl112
+    """
+    from align.cli import benching
+
+    benching.run(work, size, peer_path, compiled, batch, peer_dtype, alone, as_json)

@@ -1,0 +1,1 @@
+"""How fast, against whom, and how near to what the machine allows."""
