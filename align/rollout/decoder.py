@@ -107,7 +107,7 @@ class Decoder:
     def keep(self, slots: Sequence[int]) -> None:
         """Move these slots to the front, in this order; what others held is lost."""
         at, n = torch.tensor(slots, device=self.device), len(slots)
-        bring_forward(self._view.model, at)
+        bring_forward(self._view.model, at, self.length)
         for state in (*self._small(), self._out_SW, self._logprobs_SW):
             state[:n] = state[at]
         self._done_S[n:] = True

@@ -4,7 +4,7 @@ A prompt is laid into a slot in one packed pass (no padding), then every pass ad
 on the attention modules, so that compiled layers, of which one compilation serves all, take them as inputs. On GPUs in half
 precision the attention is torch's own flash kernel, which reads of each slot only what is used; elsewhere a masked one.
 
-Axes: S slots, L positions of a slot, B slots in use, N tokens of all prompts in one row, H heads, D head width.
+Axes: L positions of a slot, P of all slots, B slots in use, N tokens of all prompts in one row, H heads, D head width.
 """
 
 from __future__ import annotations
@@ -52,42 +52,47 @@ def flat_cache_attention(
         return packed_attention(module, query, key, value_BHTD, None, scaling, 0.0, cu_seq_lens_q, max_length_q)
     assert used_B is not None and slot_starts is not None
     _write(module, write_at_N, key[:, :, 0], value_BHTD[:, :, 0])
-    keys_BLHD, values_BLHD = module.flat_keys[: len(query)], module.flat_values[: len(query)]
+    end = len(query) * cache_shape[1]
+    cache = module.flat_keys[:end], module.flat_values[:end]
     if query.is_cuda and query.dtype in (torch.bfloat16, torch.float16):
-        return _flash(query, keys_BLHD, values_BLHD, used_B, slot_starts, scaling), None
-    return _masked(query, keys_BLHD, values_BLHD, used_B, scaling), None
+        return _flash(query, *cache, cache_shape[1], used_B, slot_starts, scaling), None
+    return _masked(query, *cache, cache_shape[1], used_B, scaling), None
 
 
 def _allocate(module: Any, shape: tuple[int, int], key: Tensor, value: Tensor) -> None:
     if getattr(module, "flat_keys", None) is None:
-        module.flat_keys = key.new_zeros(*shape, key.shape[1], key.shape[3])
-        module.flat_values = value.new_zeros(*shape, value.shape[1], value.shape[3])
+        positions = shape[0] * shape[1]
+        module.flat_keys = key.new_zeros(positions, key.shape[1], key.shape[3])
+        module.flat_values = value.new_zeros(positions, value.shape[1], value.shape[3])
 
 
 def _write(module: Any, at_N: Tensor, keys_NHD: Tensor, values_NHD: Tensor) -> None:
-    module.flat_keys.flatten(0, 1).index_copy_(0, at_N, keys_NHD)
-    module.flat_values.flatten(0, 1).index_copy_(0, at_N, values_NHD)
+    """Straight into the tensors, not a view of them: compiled layers would write a copy of the whole cache."""
+    module.flat_keys[at_N] = keys_NHD
+    module.flat_values[at_N] = values_NHD
 
 
 def _flash(
     query_BH1D: Tensor,
-    keys_BLHD: Tensor,
-    values_BLHD: Tensor,
+    keys_PHD: Tensor,
+    values_PHD: Tensor,
+    length: int,
     used_B: Tensor,
     slot_starts: tuple[Tensor, Tensor],
     scale: float | None,
 ) -> Tensor:
-    length = keys_BLHD.shape[1]
     out_BHD = torch.ops.aten._flash_attention_forward(
-        query_BH1D[:, :, 0].contiguous(), keys_BLHD.flatten(0, 1), values_BLHD.flatten(0, 1), *slot_starts, 1, length,
-        0.0, False, False, scale=scale, seqused_k=used_B,
+        query_BH1D[:, :, 0].contiguous(), keys_PHD, values_PHD, *slot_starts, 1, length, 0.0, False, False,
+        scale=scale, seqused_k=used_B,
     )[0]  # fmt: skip
     return out_BHD[:, None]
 
 
-def _masked(query_BH1D: Tensor, keys_BLHD: Tensor, values_BLHD: Tensor, used_B: Tensor, scale: float | None) -> Tensor:
-    seen_BL = torch.arange(keys_BLHD.shape[1], device=used_B.device) < used_B[:, None]
-    keys_BHLD, values_BHLD = keys_BLHD.transpose(1, 2), values_BLHD.transpose(1, 2)
+def _masked(
+    query_BH1D: Tensor, keys_PHD: Tensor, values_PHD: Tensor, length: int, used_B: Tensor, scale: float | None
+) -> Tensor:
+    keys_BHLD, values_BHLD = (x.unflatten(0, (-1, length)).transpose(1, 2) for x in (keys_PHD, values_PHD))
+    seen_BL = torch.arange(length, device=used_B.device) < used_B[:, None]
     out_BH1D = torch.nn.functional.scaled_dot_product_attention(
         query_BH1D, keys_BHLD, values_BHLD, attn_mask=seen_BL[:, None, None], scale=scale,
         enable_gqa=query_BH1D.shape[1] != keys_BHLD.shape[1],
@@ -105,10 +110,11 @@ def release(model: nn.Module) -> None:
         module.flat_keys = module.flat_values = None
 
 
-def bring_forward(model: nn.Module, slots: Tensor) -> None:
+def bring_forward(model: nn.Module, slots: Tensor, length: int) -> None:
     """Move the content of `slots` to the first ones, in this order."""
     for module in cached(model):
-        for cache in (module.flat_keys, module.flat_values):
+        for flat in (module.flat_keys, module.flat_values):
+            cache = flat.unflatten(0, (-1, length))
             cache[: len(slots)] = cache[slots]
 
 
