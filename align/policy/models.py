@@ -37,13 +37,20 @@ def causal(model: Any) -> Any:
 
 
 class ValueHead(nn.Module):
-    """v = w . h + b in float32 whatever the hidden states are in; at first w ~ N(0, 1 / (H + 1)) and b = 0 (2403.17031)."""
+    """v = w . h + b in float32 whatever the hidden states are in.
 
-    def __init__(self, width: int, seed: int = 0) -> None:
+    At first 0 everywhere, so that the first advantages are the rewards to go: values drawn at random are as large as most
+    rewards, and the first updates then learn their noise. With `seed`, w ~ N(0, 1 / (H + 1)) and b = 0 (2403.17031).
+    """
+
+    def __init__(self, width: int, seed: int | None = None) -> None:
         super().__init__()
-        generator = torch.Generator().manual_seed(seed)
-        self.weight = nn.Parameter(torch.randn(width, generator=generator) / math.sqrt(width + 1))
+        self.weight = nn.Parameter(torch.zeros(width))
         self.bias = nn.Parameter(torch.zeros(()))
+        if seed is not None:
+            generator = torch.Generator().manual_seed(seed)
+            with torch.no_grad():
+                self.weight.normal_(0, 1 / math.sqrt(width + 1), generator=generator)
 
     def forward(self, hidden_NH: Tensor) -> Tensor:
         return (hidden_NH.float() * self.weight).sum(-1) + self.bias

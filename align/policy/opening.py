@@ -130,7 +130,7 @@ def actor_critic(
         if models and spec.value == "auto":
             note(f"{models[0].name} has another tokenizer than the policy: the value model is a head on the policy")
         width = causal(policy).get_output_embeddings().weight.shape[1]
-        return ActorCritic(policy, None, ValueHead(width, spec.seed or 0).to(device()), spec.temperature)
+        return ActorCritic(policy, None, ValueHead(width).to(device()), spec.temperature)
     body, head = value_from_reward(fitting[0], spec.lora)
     model = ActorCritic(policy, body.to(device()), head.to(device()), spec.temperature)
     if spec.lora:

@@ -108,7 +108,8 @@ def test_lora_holds_one_base_for_policy_and_reference() -> None:
     assert all("lora" in n for n, p in model.policy.named_parameters() if p.requires_grad)
 
 
-def test_the_value_head_starts_as_the_literature_says() -> None:
+def test_a_head_on_the_policy_starts_at_zero_and_a_seeded_one_as_the_literature_says() -> None:
+    assert ValueHead(16)(torch.randn(3, 16)).eq(0).all()
     head = ValueHead(4095, seed=1)
     assert head.bias.item() == 0 and head.weight.std().item() == pytest.approx(1 / 64, rel=0.05)
     assert torch.equal(ValueHead(8, 3).weight, ValueHead(8, 3).weight)
