@@ -56,7 +56,7 @@ from align.scoring.mixture import Term, programmatic, score
 from align.specs.ppo import PpoSpec
 from align.tracking import Tracker
 
-SAVE_SECONDS = 60.0
+SAVE_SECONDS, SAVE_SHARE = 60.0, 0.05  # between checkpoints; and of the time, at most, goes into them
 
 
 def run(spec: PpoSpec, inputs: Inputs, out: Path, tracker: Tracker) -> dict[str, float]:
@@ -91,7 +91,7 @@ def train(learner: Learner, judge: Judge, out: Path, tracker: Tracker) -> dict[s
     samples.forget_after(out, learner.progress.updates if resumed else -1)
     if not resumed:
         _sample(learner, judge, out)
-    saved_at = time.monotonic()
+    saved_at, pause = time.monotonic(), SAVE_SECONDS
     while (done := learner.progress.updates) < spec.updates:
         rows = prompts_of(done, spec.batch_size, len(judge.prompts), spec.seed or 0)
         told = learner.learn([judge.prompts.ids[i] for i in rows], lambda rollout, rows=rows: judge(rows, rollout))
@@ -102,10 +102,12 @@ def train(learner: Learner, judge: Judge, out: Path, tracker: Tracker) -> dict[s
         if done % spec.log_every == 0 or done == spec.updates:
             tracker.log(done, told)
         tracker.progress(done, spec.updates, **{n: told[n] for n in ("rewards/mean", "kl", "tokens_per_second")})
-        due = done % spec.save_every == 0 if spec.save_every else time.monotonic() - saved_at > SAVE_SECONDS
+        due = done % spec.save_every == 0 if spec.save_every else time.monotonic() - saved_at > pause
         if (due or tracker.stop_requested) and done < spec.updates:
+            started = time.monotonic()
             state.save(root, learner.model, learner.optimizer, learner.scheduler, learner.progress)
             saved_at = time.monotonic()
+            pause = max(SAVE_SECONDS, (saved_at - started) / SAVE_SHARE)
             if tracker.stop_requested:
                 raise Stopped
     assert learner.spec.kl_stop or learner.progress.optimizer_steps == spec.updates * spec.epochs * spec.minibatches

@@ -18,6 +18,7 @@ from align.data.store_rows import read_rows
 from align.errors import DataError, ModelError, Stopped, TrainingError
 from align.models.load import load_model
 from align.models.tokenizer import load_tokenizer
+from align.specs import PpoSpec
 from align.stages import ppo
 from tests import tiny
 from tests.rewarding import settings, write_reward_model
@@ -223,6 +224,22 @@ def test_every_diagnostic_of_an_update_is_logged(
     rates = [told["learning_rate"] for _, told in recorder.logged]
     assert rates == pytest.approx([1e-3, 7.5e-4, 5e-4, 2.5e-4])  # linear decay, an update at a time
     assert metrics["optimizer_steps"] == 4 * 2 * 2 and metrics["episodes"] == 32
+
+
+GOLDEN = {
+    1: {"rewards/mean": 0.94444, "policy_loss": -0.013748, "value_loss": 0.84666, "kl": 0.071211, "entropy": 5.6964}
+}
+
+
+def test_the_first_numbers_are_those_of_this_version(
+    base: ModelInput, prompts: RowsInput, rewards: str, tmp_path: Path
+) -> None:
+    """Numbers that changed on purpose need a new PpoSpec.version, so that sealed artifacts are made again."""
+    recorder = tiny.Recorder()
+    run(tmp_path / "run", base, prompts, recorder, reward=rewards, **{**SHORT, "episodes": 16})
+    expected = GOLDEN[PpoSpec.version]
+    found = {name: recorder.logged[-1][1][name] for name in expected}
+    assert found == pytest.approx(expected, rel=1e-3, abs=1e-6)
 
 
 def test_the_model_written_is_whole_and_its_samples_are_of_the_same_prompts(
