@@ -11,6 +11,7 @@ Axes: N tokens of all sequences in one row, H hidden width, B sequences.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,11 +29,18 @@ def speaks_as(model: RewardModel, tokenizer: Any) -> bool:
     """Whether token ids of `tokenizer` mean the same to the reward model, in the same chat template."""
     own = model.tokenizer
     return (
-        own.get_vocab() == tokenizer.get_vocab()
-        and own.chat_template == tokenizer.chat_template
+        own.chat_template == tokenizer.chat_template
         and own.eos_token_id == tokenizer.eos_token_id
-        and own.backend_tokenizer.to_str() == tokenizer.backend_tokenizer.to_str()
+        and own.get_vocab() == tokenizer.get_vocab()
+        and _rules(own) == _rules(tokenizer)
     )
+
+
+def _rules(tokenizer: Any) -> dict[str, Any]:
+    """All that decides how text becomes tokens; not how batches were last padded or cut."""
+    return {
+        k: v for k, v in json.loads(tokenizer.backend_tokenizer.to_str()).items() if k not in ("padding", "truncation")
+    }
 
 
 @dataclass
@@ -44,8 +52,11 @@ class RewardScorer:
     tokens_at_once: int = 16384
     autocast: torch.dtype = torch.float32
 
+    def __post_init__(self) -> None:
+        self._alike = speaks_as(self.model, self.policy_tokenizer)  # large vocabularies take a while to compare
+
     def __call__(self, episodes: Sequence[Episode]) -> list[float]:
-        rows = written(self.model, self.policy_tokenizer, episodes)
+        rows = written(self.model, self.policy_tokenizer, episodes, self._alike)
         self._check_window(rows)
         return score_ids(self.model, rows, self.tokens_at_once, self.autocast)
 
@@ -71,12 +82,16 @@ def score_ids(model: RewardModel, rows: Sequence[list[int]], tokens_at_once: int
     return scores
 
 
-def written(model: RewardModel, policy_tokenizer: Any, episodes: Sequence[Episode]) -> list[list[int]]:
-    """Token ids of prompt and answer for the reward model; the stop token stands last exactly where the policy stopped."""
-    if speaks_as(model, policy_tokenizer):
-        special = set(policy_tokenizer.all_special_ids)
-        return [_same_tokens(e, special, policy_tokenizer.eos_token_id) for e in episodes]
-    return [_own_words(e, model.tokenizer, model.name) for e in episodes]
+def written(model: RewardModel, policy_tokenizer: Any, episodes: Sequence[Episode], alike: bool) -> list[list[int]]:
+    """Token ids of prompt and answer for the reward model; the stop token stands last exactly where the policy stopped.
+
+    `alike`: whether it speaks_as the policy.
+    """
+    if not alike:
+        return [_own_words(e, model.tokenizer, model.name) for e in episodes]
+    special = {i for i, token in policy_tokenizer.added_tokens_decoder.items() if token.special}
+    special |= set(policy_tokenizer.all_special_ids)
+    return [_same_tokens(e, special, policy_tokenizer.eos_token_id) for e in episodes]
 
 
 def _same_tokens(episode: Episode, special: set[int], stop: int) -> list[int]:
