@@ -18,8 +18,8 @@ from align.data.store_rows import read_rows
 from align.errors import DataError, ModelError, Stopped, TrainingError
 from align.models.load import load_model
 from align.models.tokenizer import load_tokenizer
-from align.specs import PpoSpec
-from align.stages import ppo
+from align.specs import PpoSpec, RewardSpec
+from align.stages import ppo, reward
 from tests import tiny
 from tests.rewarding import settings, write_reward_model
 
@@ -56,6 +56,23 @@ def run(
 
 
 SHORT = {"episodes": 32, "batch_size": 8, "epochs": 2, "minibatches": 2, "max_new_tokens": 6, "samples": 2}
+
+
+@pytest.fixture(scope="module", params=[None, {"r": 4}])
+def trained_reward(
+    request: pytest.FixtureRequest, base: ModelInput, tmp_path_factory: pytest.TempPathFactory
+) -> ModelInput:
+    """What the reward stage makes of people who like `warm` and never `cold`, in full and as an adapter."""
+    folder = tmp_path_factory.mktemp("trained")
+    spec = RewardSpec(
+        kind="reward", model="base", data="pairs", demonstrations="chats", learning_rate=3e-3, batch_size=16, max_length=64,
+        epochs=2.0, seed=0, lora=request.param,
+    )  # fmt: skip
+    data = tiny.write_rows(folder / "pairs", "preference", tiny.pairs(64))
+    chats = tiny.write_rows(folder / "chats", "messages", tiny.chats(50))
+    given = tiny.inputs(folder, model=base, data=data, demonstrations=chats)
+    reward.run(spec, given, folder / "out", tiny.Recorder())  # type: ignore[arg-type]
+    return ModelInput("reward", folder / "out" / "model", "digest", base if request.param else None)
 
 
 DIAGNOSTICS = """
@@ -273,6 +290,17 @@ def test_lora_writes_an_adapter_of_the_policy_and_leaves_the_base_alone(
     assert moved.abs().max() > 0
     tensors = load_file(tmp_path / "run" / "model" / "adapter_model.safetensors")
     assert tensors and all("lora" in name for name in tensors)
+
+
+def test_what_the_reward_stage_wrote_is_the_reward_and_the_value_model(
+    trained_reward: ModelInput, base: ModelInput, prompts: RowsInput, tmp_path: Path
+) -> None:
+    recorder = tiny.Recorder()
+    told = {**SHORT, "reward": "rm", "batch_size": 32, "episodes": 32 * 16, "learning_rate": 5e-3, "kl_coef": 0.01}
+    run(tmp_path / "run", base, prompts, recorder, [trained_reward], **told)
+    assert not any("head on the policy" in note or "not normalised" in note for note in recorder.notes)
+    curve = [m["rewards/mean"] for _, m in recorder.logged]
+    assert sum(curve[-4:]) > sum(curve[:4]), (curve, [m["explained_variance"] for _, m in recorder.logged])
 
 
 def test_rewards_that_are_all_equal_stop_the_stage_and_keep_the_checkpoint(
