@@ -14,7 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from align import credentials
+from align import credentials, ranks
 from align.artifact import crash, digests, lock
 from align.artifact.inputs import AnyInput, Inputs, ReportInput, RowsInput, SourceInput
 from align.artifact.manifest import Manifest, Parent
@@ -56,7 +56,11 @@ def carry_out(job: Job, tracker_of: Callable[[Path], Tracker]) -> Sealed:
         started, clock = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), time.monotonic()
         try:
             with _logged_to(partial / "log.txt"):
-                metrics = RUN[job.kind](spec, inputs, partial, tracker)
+                devices = getattr(spec, "devices", 1)
+                if devices > 1:
+                    metrics = ranks.run(job, partial, devices, tracker)
+                else:
+                    metrics = RUN[job.kind](spec, inputs, partial, tracker)
         except BaseException:
             tracker.finish(None)
             raise

@@ -19,7 +19,8 @@ LIGHT = [
     "errors", "schema", "artifact", "quickstart", "specs", "hub", "sources", "recipe_yaml", "recipe", "plan", "job", "shipped",
 ]
 HEAVY = [
-    "tracking", "objectives", "models", "data", "loop", "rollout", "scoring", "policy", "evals", "stages", "workloads", "step",
+    "tracking", "objectives", "models", "data", "loop", "rollout", "scoring", "policy", "evals", "stages", "workloads", "ranks",
+    "step", "rank",
 ]
 AROUND = ["launch", "runner", "lineage", "answer", "doctor", "bench", "cli"]
 # fmt: on

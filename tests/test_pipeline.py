@@ -249,3 +249,50 @@ def test_a_step_whose_input_was_never_built_says_what_to_run_first(tmp_path: Pat
     done = run(home(tmp_path, "early"), "--only", "sft")
     assert done.returncode == 2
     assert "run pretrain first" in done.stderr.lower() or "run chat first" in done.stderr.lower()
+
+
+@pytest.mark.slow
+def test_two_devices_train_as_one_and_are_sealed_once(undisturbed: Path, tmp_path: Path) -> None:
+    """Devices stay out of the key; the loss on held-out pairs is the same up to the order of sums."""
+    folder = home(tmp_path, "two")
+    subprocess.run(["cp", "-r", str(undisturbed / ".align"), str(folder / ".align")], check=True)
+    less = "stages.sft.max_steps=3"  # within one epoch: at its end an uneven batch is filled up with other rows
+    assert run(folder, less, "--only", "sft").returncode == 0
+    alone = sealed_metrics(folder, "sft")
+    again = run(folder, less, "stages.sft.devices=2", "stages.sft.micro_batch_size=2", "--only", "sft", "--force")
+    assert again.returncode == 0, again.stderr
+    both = sealed_metrics(folder, "sft")
+    assert both["steps"] == alone["steps"] and both["tokens"] == alone["tokens"]
+    assert both["loss"] == pytest.approx(alone["loss"], abs=2e-3)
+
+
+def sealed_metrics(folder: Path, step: str) -> dict[str, float]:
+    store = Store(folder / ".align")
+    kind, _, key = store.last_keys("tiny")[step].partition("-")
+    return store.open(kind, key).manifest.metrics
+
+
+@pytest.mark.slow
+def test_a_killed_rank_ends_the_step_in_bounded_time(undisturbed: Path, tmp_path: Path) -> None:
+    folder = home(tmp_path, "rank")
+    subprocess.run(["cp", "-r", str(undisturbed / ".align"), str(folder / ".align")], check=True)
+    more = ["stages.sft.devices=2", "stages.sft.micro_batch_size=2", "stages.sft.max_steps=5000", "--only", "sft"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "align", "run", "tiny.yaml", *more],
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not list((folder / ".align").glob("sft-*.partial/checkpoints/checkpoint-*")):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    ranks = subprocess.run(
+        ["pgrep", "-f", f"align.rank .*{folder}"], capture_output=True, text=True, check=True
+    ).stdout.split()
+    os.kill(int(ranks[-1]), signal.SIGKILL)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 2, out + err
+    assert "a rank was ended" in err and "Traceback" not in err
+    assert not list((folder / ".align").glob("sft-*.partial/manifest.json"))
