@@ -16,13 +16,14 @@ from align.specs import STEPS
 ROOT = Path(__file__).parents[1]
 # fmt: off
 LIGHT = [
-    "errors", "schema", "artifact", "quickstart", "specs", "hub", "sources", "recipe_yaml", "recipe", "plan", "job", "shipped",
+    "errors", "credentials", "schema", "artifact", "quickstart", "specs", "hub", "sources", "recipe_yaml", "recipe", "plan",
+    "job", "shipped",
 ]
 HEAVY = [
-    "tracking", "objectives", "models", "data", "loop", "rollout", "scoring", "policy", "evals", "stages", "workloads", "ranks",
-    "step", "rank",
+    "tracking", "objectives", "models", "data", "loop", "rollout", "scoring", "policy", "evals", "stages", "ranks", "workloads",
+    "step", "rank", "answer",
 ]
-AROUND = ["launch", "runner", "lineage", "answer", "doctor", "bench", "cli"]
+AROUND = ["launch", "runner", "lineage", "face", "doctor", "bench", "cli"]
 # fmt: on
 ROOMS = [*LIGHT, *HEAVY, *AROUND]
 TOP = {"pyproject.toml", "align", "recipes", "tests", "data_schemas", "README.md", "LICENSE"}

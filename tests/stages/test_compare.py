@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from align.artifact.inputs import Inputs, ReportInput
+from align.evals.suites import Measured, summarize
+from align.specs import CompareSpec
+from align.stages import compare
+from tests.tiny import Recorder
+
+
+def report(folder: Path, name: str, values: list[float], slices: list[str | None]) -> ReportInput:
+    measured = Measured(clusters=[str(i) for i in range(len(values))], slices=slices)
+    measured.add("gold", values)
+    rows = {"values": measured.values, "weights": {}, "clusters": measured.clusters, "slices": slices}
+    suite = {"kind": "generation", "data": "d", "metrics": summarize(measured), "rows": rows}
+    path = folder / f"{name}.json"
+    path.write_text(json.dumps({"model": name, "suites": {"probes": suite}}))
+    return ReportInput(name, path, name)
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> dict:
+    """sft scores 0, 0, 1, 1; dpo is better by .5 on the near half, the same on the far half."""
+    slices = ["near", "near", "far", "far"]
+    named = {
+        "reports.0": report(tmp_path, "sft", [0.0, 0.2, 0.7, 1.0], slices),
+        "reports.1": report(tmp_path, "dpo", [0.5, 0.7, 0.7, 1.0], slices),
+    }
+    spec = CompareSpec(reports=["evaluate.sft", "evaluate.dpo"], names=["sft", "dpo"], baseline="sft")
+    told = compare.run(spec, Inputs(named, tmp_path / "cache"), tmp_path, Recorder())
+    return {"told": told, **json.loads((tmp_path / "report.json").read_text())}
+
+
+def row(table: dict, part: str) -> dict:
+    return next(r for r in table["rows"] if r["slice"] == part)
+
+
+def test_models_stand_side_by_side_with_the_direction_that_is_better(table: dict) -> None:
+    assert table["models"] == ["sft", "dpo"] and table["baseline"] == "sft"
+    assert row(table, "all")["better"] == "higher"
+    assert row(table, "all")["values"]["dpo"]["value"] == pytest.approx(0.725)
+    assert table["told"]["dpo/probes/gold"] == pytest.approx(0.725)
+
+
+def test_the_difference_is_paired_over_the_same_rows(table: dict) -> None:
+    near = row(table, "near")["values"]["dpo"]["difference"]
+    assert near["value"] == pytest.approx(0.5)
+    assert near["high"] - near["low"] == pytest.approx(0, abs=1e-9)  # .5 on every row: nothing varies
+    assert row(table, "far")["values"]["dpo"]["difference"]["value"] == 0
+    assert row(table, "all")["values"]["dpo"]["difference"]["value"] == pytest.approx(0.25)
+    assert "difference" not in row(table, "all")["values"]["sft"]
