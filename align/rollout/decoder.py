@@ -47,6 +47,10 @@ class Decoder:
         self._graphs: dict[tuple[int, float], Any] = {}
         self._pool = torch.cuda.graph_pool_handle() if device.type == "cuda" else None
 
+    @property
+    def compiled(self) -> bool:
+        return self._view.compiled
+
     def serves(self, slots: int, length: int, most_new: int) -> bool:
         """Whether it has room for these, and its graphs still read the weights."""
         fits = slots == self.slots and length <= self.length and most_new <= self.most_new

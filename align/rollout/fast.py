@@ -25,6 +25,7 @@ PREFILL_TOKENS = 16384  # of prompts, in one pass
 LOOK_EVERY = 16  # steps between looks at who has ended
 REFILL_SHARE = 8  # an eighth of the slots free: worth a pass over new prompts
 FEWEST_SLOTS = 8  # fewer are not moved together: a step costs the same
+COMPILED_SHARE = 4  # a quarter of all slots, where layers would be compiled again for each number
 LENGTH_UNIT = 64  # slots are made for multiples of it, so that the next call's prompts fit too
 
 
@@ -50,7 +51,7 @@ class FastEngine:
 
     def _ready(self, prompts: Sequence[list[int]], most_new: int, dtype: torch.dtype) -> Decoder:
         """The decoder of the last call where it serves, on weights as they are now."""
-        slots = min(self._batch_size, len(prompts))
+        slots = self._batch_size  # whatever was asked before, so that it does not change what is drawn now
         length = max(map(len, prompts)) + most_new
         if self._view is None or self._view.dtype is not dtype:
             self._decoder = None
@@ -77,8 +78,10 @@ class _Rollout:
         self._decoder, self._prompts, self._sampling = decoder, prompts, sampling
         self._stops, self._progress = stops, progress
         self._waiting = list(range(len(prompts)))[::-1]
-        self._owners: list[int | None] = [None] * decoder.slots  # the prompt in each slot in use
-        self._made: list[int] = [0] * decoder.slots  # tokens, at least, for those that have not ended
+        self._fewest = decoder.slots // COMPILED_SHARE if decoder.compiled else FEWEST_SLOTS
+        slots = self._fewer(decoder.slots, len(prompts))
+        self._owners: list[int | None] = [None] * slots  # the prompt in each slot in use
+        self._made: list[int] = [0] * slots  # tokens, at least, for those that have not ended
         self._found: dict[int, Completion] = {}
 
     def finish(self) -> list[Completion]:
@@ -98,7 +101,7 @@ class _Rollout:
             free = len(self._owners) - len(alive)
             if not alive or (self._waiting and free * REFILL_SHARE >= len(self._owners)):
                 return ended
-            if not self._waiting and self._fewer(len(alive)):
+            if not self._waiting and self._fewer(len(ended), len(alive)) < len(ended):
                 return ended
             count = min(LOOK_EVERY, max(self._sampling.max_new_tokens - self._made[i] for i in alive))
             self._decoder.steps(count, len(self._owners), self._sampling.temperature)
@@ -127,19 +130,18 @@ class _Rollout:
 
     def _move_together(self) -> None:
         alive = [i for i, owner in enumerate(self._owners) if owner is not None]
-        size = self._fewer(len(alive))
-        if self._waiting or not alive or not size:
+        size = self._fewer(len(self._owners), len(alive))
+        if self._waiting or not alive or size == len(self._owners):
             return
         kept = alive + [i for i in range(len(self._owners)) if i not in set(alive)][: size - len(alive)]
         self._decoder.keep(kept)
         self._owners, self._made = [self._owners[i] for i in kept], [self._made[i] for i in kept]
 
-    def _fewer(self, alive: int) -> int:
-        """How many slots suffice, halving; 0 where those in use are as few as they get."""
-        now = size = len(self._owners)
-        while size // 2 >= max(alive, FEWEST_SLOTS):
+    def _fewer(self, size: int, needed: int) -> int:
+        """How many slots of `size` suffice, by halves: few different numbers, for each has a graph of its own."""
+        while size // 2 >= max(needed, self._fewest, 1):
             size //= 2
-        return size if size < now else 0
+        return size
 
 
 def _computing_dtype(model: Any) -> torch.dtype:

@@ -8,7 +8,6 @@ from typing import Any, cast
 import torch
 
 from align.loop.arguments import autocast_dtype
-from align.loop.train import compile_layers
 from align.models.packed import PACKED
 from align.models.reward import RewardModel, new_reward_model
 from align.policy.experience import Rollout
@@ -38,9 +37,6 @@ def ours(plan: dict[str, Any]) -> dict[str, Any]:
     policy.generation_config.eos_token_id = None
     engine = open_engine(policy, endless, batch, "auto", compiled=plan["compile"])
     learner = Learner(model, engine, spec, means)
-    if plan["compile"]:
-        for part in (policy, SimpleNamespace(base_model=body)):
-            compile_layers(part)
     return told | _timed(learner, reward, plan, schedule) | {"micro_batch": means.rows or means.tokens}
 
 

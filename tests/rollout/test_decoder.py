@@ -221,6 +221,23 @@ def test_a_view_shares_weights_of_its_dtype_and_casts_others_in_place() -> None:
     assert model.dtype is torch.float32 and model.config._attn_implementation != FLAT
 
 
+def test_under_autocast_it_samples_in_the_autocast_s_dtype(subject: Subject) -> None:
+    model = qwen3()
+    engine = FastEngine(model, subject.tokenizer, 4)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(3)
+    for _ in range(2):
+        with torch.autocast("cpu", torch.bfloat16):
+            said = engine.generate(PROMPTS, Sampling(20, 1.0, 3, logprobs=True), silent)
+        apart = [
+            torch.tensor(c.logprobs) - full_logprobs(model, p, c.token_ids) for p, c in zip(PROMPTS, said, strict=True)
+        ]
+        assert 1e-5 < torch.cat(apart).abs().mean() < 0.05
+        with torch.no_grad():
+            model.model.layers[1].mlp.down_proj.weight.mul_(-2)
+
+
 def test_tied_embeddings_stay_tied_in_a_view(subject: Subject) -> None:
     view = RolloutView(subject.model, torch.bfloat16, FLAT)
     assert view.model.lm_head.weight is view.model.model.embed_tokens.weight
