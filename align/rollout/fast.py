@@ -103,7 +103,8 @@ class _Rollout:
                 return ended
             if not self._waiting and self._fewer(len(ended), len(alive)) < len(ended):
                 return ended
-            count = min(LOOK_EVERY, max(self._sampling.max_new_tokens - self._made[i] for i in alive))
+            left = max(self._sampling.max_new_tokens - self._made[i] for i in alive)
+            count = max(1, min(LOOK_EVERY, left))
             self._decoder.steps(count, len(self._owners), self._sampling.temperature)
             for i in alive:
                 self._made[i] += count
