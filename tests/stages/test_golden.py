@@ -13,9 +13,9 @@ from tests.tiny import SHAPE, Recorder, inputs
 from tests.training import dpo_run, sft_run
 
 GOLDEN = {
-    ("pretrain", 1): [],
-    ("sft", 1): [],
-    ("dpo", 1): [],
+    ("pretrain", 1): [5.679184, 5.678557, 5.347368],
+    ("sft", 1): [5.661168, 5.609083, 5.258675],
+    ("dpo", 1): [0.693147, 0.693147, 0.661875],
 }
 
 
@@ -39,7 +39,7 @@ def test_sft_begins_with_the_numbers_of_its_version(world: dict[str, Any], tmp_p
     assert losses(recorder) == pytest.approx(GOLDEN["sft", SftSpec.version], rel=1e-4)
 
 
-def test_dpo_begins_with_the_numbers_of_its_version(tuned: dict[str, Any], tmp_path: Path) -> None:
+def test_dpo_begins_with_the_numbers_of_its_version(world: dict[str, Any], tmp_path: Path) -> None:
     recorder = Recorder()
-    dpo_run(tuned, tmp_path, recorder, max_steps=3)
+    dpo_run(world | {"sft": world["base"]}, tmp_path, recorder, max_steps=3)
     assert losses(recorder) == pytest.approx(GOLDEN["dpo", DpoSpec.version], rel=1e-4)
