@@ -31,7 +31,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 def run(arguments: list[str]) -> int:
     """Carries out one command line and returns its exit code. Errors are told on stderr, and as JSON where asked."""
-    from align.cli.app import app
+    from align.cli import app as _pipeline  # noqa: F401 (each module of commands adds its own to the root)
+    from align.cli.arguments import app
 
     try:
         code = app(arguments, standalone_mode=False, prog_name="align") or 0
