@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,19 +11,7 @@ from align import lineage, runner, shipped
 from align import recipe as recipes
 from align.artifact import manifest as manifests
 from align.artifact.manifest import Manifest
-from align.plan import Plan, Step
 from align.runner import Choice, Listener, Outcome
-
-
-class Silent:
-    """A listener that shows nothing."""
-
-    def planned(self, plan: Plan, chosen: list[Step]) -> None: ...
-    def reused(self, step: Step) -> None: ...
-    def started(self, step: Step) -> None: ...
-    def told(self, step: Step, event: dict[str, Any]) -> None: ...
-    def sealed(self, step: Step, metrics: dict[str, float], seconds: float) -> None: ...
-    def failed(self, step: Step, error: BaseException) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -48,7 +37,12 @@ def run(
     """
     path, _ = shipped.find(str(recipe))
     loaded = recipes.load(path, [f"{name}={_written(value)}" for name, value in overrides.items()])
-    return runner.run(loaded, lineage.store_at(None, loaded), choice or Choice(), listener or Silent())
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        return runner.run(loaded, lineage.store_at(None, loaded), choice or Choice(), listener or Listener())
+    finally:
+        for number, handler in handlers.items():  # a stopped runner leaves them ignored; a caller lives on
+            signal.signal(number, handler)
 
 
 def open(reference: str | Path, store: str | Path | None = None) -> Opened:

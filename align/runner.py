@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from typing import Any, Protocol
+from typing import Any
 
 from align import errors
 from align import plan as plans
@@ -22,8 +22,8 @@ from align.sources import COMMIT, Sources, pin_name
 from align.specs import PrepareSpec
 
 
-class Listener(Protocol):
-    """What shows a run to a person or a machine."""
+class Listener:
+    """What shows a run to a person or a machine; this one shows nothing."""
 
     def planned(self, plan: Plan, chosen: list[Step]) -> None: ...
     def reused(self, step: Step) -> None: ...
@@ -199,8 +199,9 @@ class _Interrupts:
         return self
 
     def __exit__(self, *_: object) -> None:
+        """Once asked to stop, this process only ends: a second signal must not turn its exit code into a death."""
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if self.received else handler)
 
     def _ask(self, number: int, _: object) -> None:
         if not self.received and self._process.is_alive():

@@ -10,11 +10,12 @@ from align.cli import words
 from align.cli.plan_table import headline
 from align.cli.progress import Progress
 from align.plan import Plan, Step
+from align.runner import Listener
 
 SECONDS_BETWEEN = 2.0
 
 
-class Lines:
+class Lines(Listener):
     """A listener of the runner."""
 
     def __init__(self, stream: TextIO) -> None:

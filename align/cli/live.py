@@ -13,13 +13,14 @@ from rich.text import Text
 from align.cli import words
 from align.cli.progress import Progress, outlook
 from align.plan import Plan, Step
+from align.runner import Listener
 
 BAR = 12
 CROWD = 5  # more waiting or reused steps in a row than this share one line
 MARKS = {"waiting": ("·", "dim"), "reused": ("=", "dim"), "done": ("✓", "green"), "failed": ("✗", "red")}
 
 
-class LiveTable:
+class LiveTable(Listener):
     """A listener of the runner, and a context in which the table is on the screen."""
 
     def __init__(self, console: Console) -> None:
