@@ -33,6 +33,7 @@ Row = dict[str, Any]
 _TEXTS = ("id", "source", "slice", "axis")
 _NUMBERS = ("weight", "margin")
 _TYPES_WITH_MARGIN = ("preference",)
+_IFEVAL = ("instruction_id_list", "kwargs")  # what IFEval's files tell of a prompt (Zhou et al. 2023, 2311.07911)
 
 
 @dataclass(frozen=True)
@@ -79,8 +80,25 @@ class Format:
             number = _number(raw.get(name))
             if number is not None and (name != "margin" or self.row_type in _TYPES_WITH_MARGIN):
                 found[name] = number
+        if self.row_type == "prompt":
+            told, read = _told_of_prompt(raw)
+            row.update(told)
+        else:
+            read = []
         row.update(found)
-        return list(found)
+        return [*found, *read]
+
+
+def _told_of_prompt(raw: Raw) -> tuple[Row, list[str]]:
+    """`reference` and `meta` of a prompt, and the columns they were read from; IFEval's own columns go into meta."""
+    told: Row = {}
+    if isinstance(raw.get("reference"), str) and raw["reference"]:
+        told["reference"] = raw["reference"]
+    meta = dict(raw["meta"]) if isinstance(raw.get("meta"), Mapping) else {}
+    meta |= {name: raw[name] for name in _IFEVAL if raw.get(name) is not None}
+    if meta:
+        told["meta"] = meta
+    return told, [*told, *(name for name in _IFEVAL if name in meta)]
 
 
 def detect(rows: Sequence[Raw], row_type: str, columns: Mapping[str, str] | None = None, where: str = "") -> Format:
@@ -182,16 +200,21 @@ def prompt_row(raw: Raw) -> Row:
 
 
 def alpaca_prompt_row(raw: Raw) -> Row:
-    """{"instruction", "input"}, without the answer."""
-    return {"prompt": _alpaca_prompt(raw)}
+    """{"instruction", "input"}; an output is what answers are compared with."""
+    answer = raw.get("output")
+    given = {"reference": answer} if isinstance(answer, str) and answer else {}
+    return {"prompt": _alpaca_prompt(raw), **given}
 
 
 def _asked(convert: Callable[[Raw], Row]) -> Callable[[Raw], Row]:
-    """The prompt of a conversation: its turns without the last answer."""
+    """The prompt of a conversation: its turns without the last answer, which becomes the reference."""
 
     def prompt(raw: Raw) -> Row:
         messages = convert(raw)["messages"]
-        return {"prompt": messages[:-1] if messages and messages[-1]["role"] == "assistant" else messages}
+        if not messages or messages[-1]["role"] != "assistant":
+            return {"prompt": messages}
+        answer = messages[-1]["content"]
+        return {"prompt": messages[:-1], **({"reference": answer} if isinstance(answer, str) and answer else {})}
 
     return prompt
 
@@ -263,8 +286,9 @@ FORMS: dict[str, tuple[Form, ...]] = {
     "prompt": (
         Form("prompts as text", ("prompt",), prompt_row, _is_text("prompt"), _SYSTEM),
         Form("prompts as turns", ("prompt",), prompt_row, _is_list("prompt"), _SYSTEM),
-        *(Form(f"{f.told}, without the last answer", f.needs, _asked(f.convert), f.fits, f.uses) for f in _CHATS),
-        Form("Alpaca instructions, without output", ("instruction",), alpaca_prompt_row, _is_text("instruction"), _ALPACA_EXTRAS),
+        *(Form(f"{f.told}, the last answer as reference", f.needs, _asked(f.convert), f.fits, f.uses) for f in _CHATS),
+        Form("Alpaca instructions, the output as reference", ("instruction",), alpaca_prompt_row, _is_text("instruction"),
+             (*_ALPACA_EXTRAS, "output")),
         Form(
             "preference pairs, without the answers", _SIDES,
             lambda raw: {"prompt": implicit_prompt_row(raw)["prompt"]}, _whole_conversations, _SYSTEM,

@@ -5,11 +5,13 @@
     for row in read_rows(inputs.rows("data").files, "preference", as_type="prompt"): ...
 
 Equal rows in equal order give equal bytes. Rows are checked against their schema when they enter and when they leave.
-Optional fields that a row does not have are absent again when it is read, not null.
+Optional fields that a row does not have are absent again when it is read, not null. A row that is cast to a prompt keeps its
+answer (the last turn, the chosen one) as `reference`.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -36,7 +38,7 @@ _COMMON = [
 _FIELDS: dict[str, list[tuple[str, pa.DataType]]] = {
     "text": [("text", pa.string())],
     "messages": [("messages", _MESSAGES)],
-    "prompt": [("prompt", _MESSAGES)],
+    "prompt": [("prompt", _MESSAGES), ("reference", pa.string()), ("meta", pa.string())],  # meta is JSON text
     "preference": [("prompt", _MESSAGES), ("chosen", _MESSAGES), ("rejected", _MESSAGES), ("margin", pa.float64())],
     "unpaired_preference": [("prompt", _MESSAGES), ("completion", _MESSAGES), ("label", pa.bool_())],
     "ranking": [("prompt", _MESSAGES), ("completions", pa.list_(_MESSAGES)), ("ranks", pa.list_(pa.int64()))],
@@ -83,7 +85,7 @@ class RowWriter:
             raise DataError(f"{problem.where}, row {problem.row:,}", problem.message)
         self.counts[part] += 1
         waiting = self._waiting[part]
-        waiting.append(dict(row))
+        waiting.append(_with_meta(row, lambda meta: json.dumps(meta, sort_keys=True, ensure_ascii=False)))
         if len(waiting) >= ROWS_PER_GROUP:
             self._flush(part)
 
@@ -122,11 +124,11 @@ def _cast(row_type: str, as_type: str) -> Callable[[Row], Row]:
 
 
 def _preference_to_prompt(row: Row) -> Row:
-    return {"prompt": row["prompt"], **_common(row)}
+    return {"prompt": row["prompt"], "reference": row["chosen"][0]["content"], **_common(row)}
 
 
 def _messages_to_prompt(row: Row) -> Row:
-    return {"prompt": row["messages"][:-1], **_common(row)}
+    return {"prompt": row["messages"][:-1], "reference": row["messages"][-1]["content"], **_common(row)}
 
 
 def _common(row: Row) -> Row:
@@ -138,7 +140,7 @@ def _read_file(path: Path) -> Iterator[Row]:
     with pq.ParquetFile(path) as file:
         empty = _null_columns(file.metadata)
         columns = [name for name in _leaves(file) if name not in empty]
-        optional = [name for name in (*COMMON_FIELDS, "margin") if name in columns]
+        optional = [name for name in (*COMMON_FIELDS, "margin", "reference", "meta") if name in columns]
         flagged = sorted({name.split(".")[0] for name in columns if name.endswith(".train")})
         for batch in file.iter_batches(batch_size=ROWS_PER_GROUP, columns=columns):
             for row in batch.to_pylist():
@@ -147,7 +149,12 @@ def _read_file(path: Path) -> Iterator[Row]:
                         del row[name]
                 for name in flagged:
                     row[name] = _without_null_flags(row[name])
-                yield row
+                yield _with_meta(row, json.loads)
+
+
+def _with_meta(row: Mapping[str, Any], change: Callable[[Any], Any]) -> Row:
+    """The row with its `meta`, where it has one, as JSON text or as an object again."""
+    return {**row, "meta": change(row["meta"])} if "meta" in row else dict(row)
 
 
 def _leaves(file: pq.ParquetFile) -> list[str]:

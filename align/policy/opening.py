@@ -79,7 +79,8 @@ def read_prompts(source: RowsInput, tokenizer: Any, max_new_tokens: int, window:
 def _with_reference(row: dict[str, Any], row_type: str) -> tuple[list[dict[str, Any]], str | None]:
     if row_type == "messages":
         return row["messages"][:-1], row["messages"][-1]["content"]
-    return row["prompt"], row["chosen"][-1]["content"] if row_type == "preference" else None
+    answer = row["chosen"][-1]["content"] if row_type == "preference" else row.get("reference")
+    return row["prompt"], answer
 
 
 def window_of(model: Any) -> int | None:

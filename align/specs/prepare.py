@@ -10,6 +10,7 @@ from align.specs.base import Spec
 
 
 class PrepareSpec(Spec):
+    version: ClassVar = 2
     writes: ClassVar = "rows"
     seeded: ClassVar = False
     telling: ClassVar = ("rows/train", "rows/holdout")

@@ -56,9 +56,23 @@ CASES = [
     ("messages", {"instruction": "2+2?", "input": "", "output": "4"}, "Alpaca instructions", {"messages": ASKED}),
     ("prompt", {"prompt": "2+2?"}, "prompts as text", {"prompt": [user("2+2?")]}),
     ("prompt", {"prompt": [user("2+2?")]}, "prompts as turns", {"prompt": [user("2+2?")]}),
-    ("prompt", {"messages": ASKED}, "chat messages, without the last answer", {"prompt": [user("2+2?")]}),
-    ("prompt", {"messages": ASKED[:1]}, "chat messages, without the last answer", {"prompt": [user("2+2?")]}),
-    ("prompt", {"instruction": "2+2?", "output": "4"}, "Alpaca instructions, without output", {"prompt": [user("2+2?")]}),
+    (
+        "prompt", {"messages": ASKED}, "chat messages, the last answer as reference",
+        {"prompt": [user("2+2?")], "reference": "4"},
+    ),
+    ("prompt", {"messages": ASKED[:1]}, "chat messages, the last answer as reference", {"prompt": [user("2+2?")]}),
+    (
+        "prompt", {"instruction": "2+2?", "output": "4"}, "Alpaca instructions, the output as reference",
+        {"prompt": [user("2+2?")], "reference": "4"},
+    ),
+    (
+        "prompt", {"prompt": "2+2?", "meta": {"old": ["5"]}, "reference": "4"}, "prompts as text",
+        {"prompt": [user("2+2?")], "meta": {"old": ["5"]}, "reference": "4"},
+    ),
+    (
+        "prompt", {"key": 1, "prompt": "2+2?", "instruction_id_list": ["a:b"], "kwargs": [{"n": None}]}, "prompts as text",
+        {"prompt": [user("2+2?")], "meta": {"instruction_id_list": ["a:b"], "kwargs": [{"n": None}]}},
+    ),
     ("prompt", ULTRAFEEDBACK, "prompts as text", {"prompt": [user("2+2?")]}),
     (
         "prompt", {name: ULTRAFEEDBACK[name] for name in ("chosen", "rejected")},

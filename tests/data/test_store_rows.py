@@ -92,12 +92,22 @@ def test_a_broken_row_does_not_leave(tmp_path):
 def test_preference_rows_are_read_as_prompts(tmp_path):
     row = {"prompt": [USER], "chosen": [ANSWER], "rejected": [ANSWER], "margin": 1.0, "slice": "near"}
     files = stored(tmp_path, "preference", [row])
-    assert list(read_rows(files, "preference", as_type="prompt")) == [{"prompt": [USER], "slice": "near"}]
+    assert list(read_rows(files, "preference", as_type="prompt")) == [
+        {"prompt": [USER], "reference": "b", "slice": "near"}
+    ]
 
 
-def test_conversations_are_read_as_prompts_without_their_last_answer(tmp_path):
+def test_what_a_prompt_brings_along_is_read_as_it_was_written(tmp_path):
+    meta = {"instruction_id_list": ["length:words"], "kwargs": [{"n": 3, "word": None}], "näme": [1.5, True, "ü\n"]}
+    rows = [{"prompt": [USER], "meta": meta, "reference": "#### 7"}, {"prompt": [USER]}]
+    assert list(read_rows(stored(tmp_path, "prompt", rows), "prompt")) == rows
+
+
+def test_conversations_are_read_as_prompts_and_keep_their_last_answer_as_reference(tmp_path):
     files = stored(tmp_path, "messages", [{"messages": [USER, ANSWER, USER, ANSWER], "id": "7"}])
-    assert list(read_rows(files, "messages", as_type="prompt")) == [{"prompt": [USER, ANSWER, USER], "id": "7"}]
+    assert list(read_rows(files, "messages", as_type="prompt")) == [
+        {"prompt": [USER, ANSWER, USER], "reference": "b", "id": "7"}
+    ]
 
 
 def test_no_other_cast_happens(tmp_path):
