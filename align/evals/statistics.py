@@ -1,84 +1,128 @@
-"""Estimates with intervals. Rows that share a prompt are one cluster: they are not independent evidence."""
+"""Statistics of measured rows: intervals (of align.estimates), tests and bootstraps on the same prompts, and seeds.
+
+Everything here counts prompts, not rows, as evidence, and everything random is drawn from a given seed.
+"""
 
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Hashable, Sequence
-from dataclasses import asdict, dataclass
-from statistics import NormalDist
-from typing import Any
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
 
-LEVEL = 0.95
+import numpy as np
+
+from align.estimates import Estimate, Sample, difference, mean, ratio, student_t
+
+__all__ = ["Estimate", "Seeds", "bootstrap", "mean", "over_seeds", "paired_difference", "paired_test", "ratio"]
+
+DRAWS = 9_999
+EXACT_CLUSTERS = 14  # all 2^14 signs are tried up to here
+CHUNK = 1 << 20  # signs or draws held at once
+
+
+def paired_difference(
+    ours: Sequence[float],
+    theirs: Sequence[float],
+    clusters: Sequence[Hashable],
+    our_weights: Sequence[float] | None = None,
+    their_weights: Sequence[float] | None = None,
+) -> Estimate:
+    """Ours less theirs over the same rows with a 95 % interval; with weights (tokens, bytes) of the two ratios."""
+    return difference(Sample(ours, our_weights, clusters), Sample(theirs, their_weights, clusters))
+
+
+def paired_test(
+    ours: Sequence[float], theirs: Sequence[float], clusters: Sequence[Hashable], seed: int = 0
+) -> tuple[float, str]:
+    """p of "no difference" on the same prompts, two-sided, and the test's name.
+
+    McNemar's exact test for yes/no answers to prompts asked once; otherwise a permutation test that exchanges the models
+    prompt by prompt (Fisher 1935): exact for few prompts that differ, else over seeded draws.
+    """
+    changes = _by_cluster([a - b for a, b in zip(ours, theirs, strict=True)], clusters)
+    changes = changes[changes != 0]
+    if not len(changes):
+        return 1.0, "no prompt differs"
+    if len(set(clusters)) == len(clusters) and set(np.abs(changes)) == {1.0}:
+        return _binomial_two_sided(int((changes > 0).sum()), len(changes)), "McNemar"
+    observed = abs(changes.sum()) * (1 - 1e-12)
+    if len(changes) <= EXACT_CLUSTERS:
+        signs = 1 - 2 * ((np.arange(1 << len(changes))[:, None] >> np.arange(len(changes))) & 1)
+        return float((np.abs(signs @ changes) >= observed).mean()), "exact permutation"
+    rng, hits, left = np.random.default_rng(seed), 0, DRAWS
+    while left:
+        count = min(left, max(1, CHUNK // len(changes)))
+        signs = rng.integers(0, 2, (count, len(changes)), dtype=np.int8) * 2 - 1
+        hits += int((np.abs(signs @ changes) >= observed).sum())
+        left -= count
+    return (hits + 1) / (DRAWS + 1), "permutation"
+
+
+def _binomial_two_sided(wins: int, n: int) -> float:
+    less = min(wins, n - wins)
+    return min(1.0, 2 * sum(math.comb(n, k) for k in range(less + 1)) / 2**n)
+
+
+def _by_cluster(values: Sequence[float], clusters: Sequence[Hashable]) -> np.ndarray:
+    """Sums of values by cluster, clusters in order of first appearance."""
+    places: dict[Hashable, int] = {}
+    index = [places.setdefault(c, len(places)) for c in clusters]
+    return np.bincount(index, weights=np.asarray(values, dtype=float), minlength=len(places))
+
+
+def bootstrap(
+    statistic: Callable[[np.ndarray], float], clusters: Sequence[Hashable], seed: int = 0, draws: int = 2_000
+) -> Estimate:
+    """Any statistic of chosen rows with a 95 % interval from resampled prompts (Efron 1979; a cluster bootstrap).
+
+    `statistic` maps row indices to a number: with two models' values of the same rows in it the bootstrap is paired. The
+    interval is value ± t * (standard deviation of the draws), so that it can be had at every confidence.
+    """
+    members: dict[Hashable, list[int]] = {}
+    for row, cluster in enumerate(clusters):
+        members.setdefault(cluster, []).append(row)
+    groups = [np.array(rows) for rows in members.values()]
+    value = float(statistic(np.arange(len(clusters))))
+    if len(groups) < 2:
+        return Estimate(value, -math.inf, math.inf, len(clusters), len(groups))
+    rng = np.random.default_rng(seed)
+    drawn = [
+        statistic(np.concatenate([groups[i] for i in rng.integers(0, len(groups), len(groups))])) for _ in range(draws)
+    ]
+    se = float(np.std(drawn, ddof=1)) * math.sqrt(len(groups) / (len(groups) - 1))
+    half = student_t(len(groups) - 1) * se
+    return Estimate(value, value - half, value + half, len(clusters), len(groups), se)
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """A value and its 95 % interval from `n` rows in `clusters` independent groups."""
+class Seeds:
+    """One figure of several training seeds. `over` speaks of a new seed; `within` only of new prompts to these models."""
 
-    value: float
-    low: float
-    high: float
-    n: int
-    clusters: int
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON; an interval without bounds has nulls."""
-        return {k: None if isinstance(v, float) and math.isinf(v) else v for k, v in asdict(self).items()}
+    over: Estimate
+    within: Estimate
+    values: tuple[float, ...]
 
 
-def mean(values: Sequence[float], clusters: Sequence[Hashable]) -> Estimate:
-    """The mean with a 95 % interval: Wilson's for independent yes/no values, else cluster-robust with Student's t."""
-    estimate = ratio(values, [1.0] * len(values), clusters)
-    if estimate.clusters == estimate.n and set(values) <= {0.0, 1.0}:
-        low, high = wilson(sum(values), len(values))
-        return Estimate(estimate.value, low, high, estimate.n, estimate.clusters)
-    return estimate
+def over_seeds(runs: Sequence[Sample]) -> Seeds:
+    """The mean over training seeds, with what seeds vary and what prompts vary kept apart (never pooled).
 
-
-def ratio(numerators: Sequence[float], denominators: Sequence[float], clusters: Sequence[Hashable]) -> Estimate:
-    """sum(y) / sum(x) with the delta-method interval over clusters (Liang and Zeger 1986; Cochran 1977, eq. 6.4).
-
-    Raises ValueError without rows. One cluster alone gives an infinite interval.
+    `over`: Student's t over the seeds' values, n = seeds: what another training run would give. One seed bounds nothing.
+    `within`: the same mean's interval over prompts, for these models as they are. Raises ValueError unless every run was
+    asked the same prompts in the same order.
     """
-    if not numerators:
-        raise ValueError("an estimate needs at least one row")
-    total = math.fsum(denominators)
-    value = math.fsum(numerators) / total
-    residuals: dict[Hashable, float] = defaultdict(float)
-    for y, x, cluster in zip(numerators, denominators, clusters, strict=True):
-        residuals[cluster] += y - value * x
-    count = len(residuals)
-    if count == 1:
-        return Estimate(value, -math.inf, math.inf, len(numerators), 1)
-    variance = math.fsum(r * r for r in residuals.values()) / total**2 * count / (count - 1)
-    half = student_t(count - 1) * math.sqrt(variance)
-    return Estimate(value, value - half, value + half, len(numerators), count)
+    if any(list(s.clusters) != list(runs[0].clusters) for s in runs):
+        raise ValueError("runs of several seeds are summarised over the same prompts")
+    values = [ratio(s.values, [1.0] * len(s.values) if s.weights is None else s.weights, s.clusters) for s in runs]
+    over = ratio([v.value for v in values], [1.0] * len(values), range(len(values)))
+    parts = np.sum([_influence(s, v.value) for s, v in zip(runs, values, strict=True)], axis=0) / len(runs)
+    prompts = len(parts)
+    se = float(np.sqrt((parts**2).sum() * prompts / (prompts - 1))) if prompts > 1 else None
+    half = math.inf if se is None else student_t(prompts - 1) * se
+    within = Estimate(over.value, over.value - half, over.value + half, len(runs[0].values), prompts, se)
+    return Seeds(over, within, tuple(v.value for v in values))
 
 
-def paired_difference(ours: Sequence[float], theirs: Sequence[float], clusters: Sequence[Hashable]) -> Estimate:
-    """Mean of ours - theirs over the same rows, with a cluster-robust 95 % interval."""
-    return ratio([a - b for a, b in zip(ours, theirs, strict=True)], [1.0] * len(ours), clusters)
-
-
-def wilson(successes: float, n: int) -> tuple[float, float]:
-    """Wilson's 95 % interval for a share (1927): sound at 0 and at 1, where the normal interval has no width."""
-    z = NormalDist().inv_cdf(0.5 + LEVEL / 2)
-    share = successes / n
-    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return max(0.0, centre - half), min(1.0, centre + half)
-
-
-def student_t(freedom: int) -> float:
-    """The 97.5 % quantile of Student's t (exact for 1 and 2 degrees of freedom, else Hill 1970, error below 1e-3)."""
-    if freedom == 1:
-        return math.tan(math.pi * LEVEL / 2)
-    if freedom == 2:
-        return LEVEL * math.sqrt(2 / (1 - LEVEL**2))
-    z = NormalDist().inv_cdf(0.5 + LEVEL / 2)
-    g1 = (z**3 + z) / 4
-    g2 = (5 * z**5 + 16 * z**3 + 3 * z) / 96
-    g3 = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
-    g4 = (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160
-    return z + g1 / freedom + g2 / freedom**2 + g3 / freedom**3 + g4 / freedom**4
+def _influence(sample: Sample, value: float) -> np.ndarray:
+    weights = np.ones(len(sample.values)) if sample.weights is None else np.asarray(sample.weights, dtype=float)
+    errors = (np.asarray(sample.values, dtype=float) - value * weights) / weights.sum()
+    return _by_cluster(list(errors), sample.clusters)

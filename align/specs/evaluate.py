@@ -56,6 +56,8 @@ class EvaluateSettings(Spec):
 class MeasureSpec(EvaluateSettings):
     """One model through every suite."""
 
+    version: ClassVar = 2  # 2: estimates carry their standard error
+
     kind: Literal["measure"] = "measure"
     model: Model
 
@@ -63,6 +65,7 @@ class MeasureSpec(EvaluateSettings):
 class CompareSpec(Spec):
     """Reports of several models side by side."""
 
+    version: ClassVar = 2  # 2: differences of ratios too, and tests
     writes: ClassVar = "report"
     seeded: ClassVar = False
 

@@ -11,6 +11,7 @@ from align.specs.training import TrainingSpec
 
 
 class RewardSpec(TrainingSpec):
+    version: ClassVar = 2  # 2: the report's estimates carry their standard error
     writes: ClassVar = "reward"
     trains: ClassVar = "model"
     telling: ClassVar = ("eval_accuracy", "accuracy", "ece", "length_correlation", "loss")

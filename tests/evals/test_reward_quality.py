@@ -24,7 +24,7 @@ def test_a_tie_is_half_and_pairs_of_one_prompt_are_one_cluster() -> None:
     assert told and told["value"] == 0.5 and told["clusters"] == 3
     rows = [pair(1.0, cluster="a")] * 5 + [pair(-1.0, cluster="b")] * 5 + [pair(1.0, cluster="c")] * 5
     spread = reward_quality.accuracy(rows)
-    assert spread and spread["clusters"] == 3 and spread["low"] < 0 < 1 < spread["high"]
+    assert spread and spread["clusters"] == 3 and 0 < spread["low"] < 0.05 < 0.95 < spread["high"] < 1
 
 
 def test_calibration_error_is_how_far_confidence_is_from_being_right() -> None:

@@ -3,74 +3,119 @@ from __future__ import annotations
 import math
 import random
 
+import numpy as np
 import pytest
 
-from align.evals.statistics import mean, paired_difference, ratio, student_t, wilson
+from align.estimates import Sample
+from align.evals.statistics import bootstrap, mean, over_seeds, paired_difference, paired_test
 
 
-def test_ratio_by_hand() -> None:
-    """y = 1, 2, 6 over x = 1, 2, 3: R = 9/6 = 1.5; residuals y - R x = -.5, -1, 1.5; their squares sum to 3.5;
-    variance = 3.5 / 36 * 3/2 = .14583; t(2) = 4.3027; half width = 1.6431."""
-    found = ratio([1, 2, 6], [1, 2, 3], ["a", "b", "c"])
-    assert found.value == 1.5
-    assert found.high - found.value == pytest.approx(4.30265 * math.sqrt(3.5 / 36 * 1.5), abs=1e-4)
+def test_mcnemar_by_hand() -> None:
+    """7 prompts won, 1 lost, 4 the same: p = 2 (C(8,0) + C(8,1)) / 2^8 = 18/256."""
+    ours, theirs = [1.0] * 7 + [0.0] + [1.0] * 4, [0.0] * 7 + [1.0] + [1.0] * 4
+    p, name = paired_test(ours, theirs, range(12))
+    assert (p, name) == (pytest.approx(18 / 256), "McNemar")
 
 
-def test_rows_of_one_prompt_are_one_piece_of_evidence() -> None:
-    """Ten copies of each of three rows know no more than the three rows."""
-    once = mean([0.2, 0.5, 0.9], ["a", "b", "c"])
-    often = mean([0.2, 0.5, 0.9] * 10, ["a", "b", "c"] * 10)
-    assert often.value == pytest.approx(once.value)
-    assert often.high - often.low == pytest.approx(once.high - once.low)
-    assert (often.n, often.clusters) == (30, 3)
+def test_the_exact_permutation_test_by_hand() -> None:
+    """Differences 3, 2, -1 sum to 4. Of the 8 choices of signs, 3+2-1, 3+2+1 and their opposites are as far: p = 4/8."""
+    p, name = paired_test([3.0, 2.0, 0.0], [0.0, 0.0, 1.0], range(3))
+    assert (p, name) == (0.5, "exact permutation")
 
 
-def test_wilson_by_hand() -> None:
-    """10 of 10: low = 1 / (1 + z^2 / n) = 1 / 1.38416 = .7225, high = 1 (Wilson 1927)."""
-    low, high = wilson(10, 10)
-    assert low == pytest.approx(0.7225, abs=1e-3)
-    assert high == pytest.approx(1.0)
+def test_models_are_exchanged_prompt_by_prompt() -> None:
+    """Five rows of one prompt change together: two prompts can show no more than p = 2/4."""
+    p, _ = paired_test([1.0] * 10, [0.0] * 10, [i // 5 for i in range(10)])
+    assert p == 0.5
 
 
-@pytest.mark.parametrize(
-    ("freedom", "table"), [(1, 12.706), (2, 4.303), (4, 2.776), (9, 2.262), (29, 2.045), (1000, 1.962)]
-)
-def test_student_t_equals_the_table(freedom: int, table: float) -> None:
-    assert student_t(freedom) == pytest.approx(table, abs=1e-3)
+def test_equal_answers_differ_with_p_1() -> None:
+    assert paired_test([0.5, 1.0], [0.5, 1.0], range(2)) == (1.0, "no prompt differs")
 
 
-def test_one_prompt_alone_bounds_nothing() -> None:
-    found = mean([0.3, 0.4], ["a", "a"]).to_json()
-    assert found["low"] is None and found["high"] is None
+def test_the_drawn_permutation_test_agrees_with_the_exact_one_and_with_its_seed() -> None:
+    """Sixteen prompts, one of them hardly different, are drawn; the same without it are too few to draw... and agree."""
+    rng = random.Random(4)
+    changes = [rng.gauss(0.4, 1) for _ in range(14)]
+    exact, _ = paired_test(changes, [0.0] * 14, range(14))
+    ours = [*changes, 1e-9, 1e-9]
+    drawn, name = paired_test(ours, [0.0] * 16, range(16), seed=3)
+    assert name == "permutation"
+    assert drawn == pytest.approx(exact, abs=0.02)
+    assert paired_test(ours, [0.0] * 16, range(16), seed=3) == (drawn, name)
 
 
-def coverage(draw: object, truth: float, tries: int = 3000) -> float:
-    inside = 0
-    for _ in range(tries):
-        found = draw()  # type: ignore[operator]
-        inside += found.low <= truth <= found.high
-    return inside / tries
+def test_equal_models_are_called_different_five_times_in_100() -> None:
+    rng, wrong = random.Random(5), 0
+    for _ in range(400):
+        wrong += paired_test([rng.gauss(0, 1) for _ in range(12)], [0.0] * 12, range(12))[0] <= 0.05
+    assert wrong / 400 == pytest.approx(0.05, abs=0.035)
 
 
-def test_intervals_cover_their_truth_95_times_in_100() -> None:
-    """By simulation, for skewed values, shares, clustered rows and paired differences. 3,000 tries have a standard error of
-    .004, so that .93 to .97 is passed by a right interval and failed by one 10 % too narrow (.921)."""
+def test_the_bootstrap_of_a_mean_has_the_interval_of_the_mean() -> None:
+    """Over prompts, four rows each, and the same again for the same seed."""
     rng = random.Random(0)
+    values = [level + rng.gauss(0, 0.2) for level in (rng.gauss(0, 1) for _ in range(40)) for _ in range(4)]
+    clusters = [i // 4 for i in range(160)]
+    array = np.array(values)
+    found = bootstrap(lambda rows: float(array[rows].mean()), clusters, seed=1)
+    exact = mean(values, clusters)
+    assert found.value == pytest.approx(exact.value)
+    assert found.se == pytest.approx(exact.se, rel=0.06)
+    assert found == bootstrap(lambda rows: float(array[rows].mean()), clusters, seed=1)
+    assert found.clusters == 40
 
-    def skewed() -> object:
-        values = [rng.expovariate(1) for _ in range(80)]
-        return mean(values, range(80))
 
-    def share() -> object:
-        return mean([float(rng.random() < 0.3) for _ in range(60)], range(60))
+def test_a_bootstrapped_difference_is_paired_when_both_models_stand_in_the_statistic() -> None:
+    rng = np.random.default_rng(0)
+    theirs = rng.normal(0, 5, 60)
+    ours = theirs + rng.normal(0.3, 0.1, 60)
+    found = bootstrap(lambda rows: float(np.median(ours[rows] - theirs[rows])), range(60))
+    assert 0.2 < found.low < 0.3 < found.high < 0.4
 
-    def clustered() -> object:
-        levels = [rng.gauss(0.5, 0.3) for _ in range(40)]
-        return mean([v + rng.gauss(0, 0.3) for v in levels for _ in range(5)], [c for c in range(40) for _ in range(5)])
 
-    def paired() -> object:
-        base = [rng.gauss(0, 1) for _ in range(50)]
-        return paired_difference([b + rng.gauss(0.2, 0.5) for b in base], base, range(50))
+def test_bootstrapped_intervals_of_a_median_difference_cover_it() -> None:
+    """600 tries have a standard error of .009; the bootstrap of a median is known to be a little wide."""
+    rng, inside = np.random.default_rng(7), 0
+    for attempt in range(600):
+        changes = rng.normal(0.2, 1, 61)
+        found = bootstrap(lambda rows, c=changes: float(np.median(c[rows])), range(61), seed=attempt, draws=150)
+        inside += found.low <= 0.2 <= found.high
+    assert 0.93 <= inside / 600 <= 0.985
 
-    for draw, truth in ((skewed, 1.0), (share, 0.3), (clustered, 0.5), (paired, 0.2)):
-        assert 0.93 <= coverage(draw, truth) <= 0.97, draw.__name__
+
+def test_weighted_rows_are_compared_as_ratios() -> None:
+    """6 / 4 - 4 / 4 with the same tokens."""
+    assert paired_difference([2, 4], [1, 3], "ab", [2, 2], [2, 2]).value == pytest.approx(0.5)
+
+
+def test_seeds_are_not_pooled_as_if_they_were_independent_rows() -> None:
+    """Seeds at .4 and .6 over 100 prompts: over = .5 ± t(1) * .1 = ± 1.2706; the prompts alone know it far better."""
+    runs = [Sample([level] * 50 + [level + 0.02] * 50, None, range(100)) for level in (0.39, 0.59)]
+    found = over_seeds(runs)
+    assert found.values == pytest.approx((0.4, 0.6))
+    assert (found.over.n, found.over.high) == (2, pytest.approx(0.5 + 12.7062 * 0.1, abs=1e-4))
+    assert found.within.n == 100
+    assert found.within.se == pytest.approx(0.01 / math.sqrt(99))
+    assert math.isinf(over_seeds(runs[:1]).over.high)
+
+
+def test_seeds_asked_other_prompts_are_refused() -> None:
+    with pytest.raises(ValueError, match="same prompts"):
+        over_seeds([Sample([1.0], None, "a"), Sample([1.0], None, "b")])
+
+
+def test_the_interval_over_seeds_covers_the_mean_of_all_seeds_and_pooling_would_not() -> None:
+    """Training varies by .1 between seeds, prompts by 1 within; five seeds of 200 prompts, the same for each."""
+    rng = np.random.default_rng(3)
+    over = pooled = 0
+    for _ in range(1000):
+        prompts = rng.normal(0, 0.2, 200)
+        runs = [Sample(list(prompts + rng.normal(0, 0.3) + rng.normal(0, 1, 200)), None, range(200)) for _ in range(5)]
+        found = over_seeds(runs).over
+        over += found.low <= prompts.mean() <= found.high
+        everything = np.concatenate([s.values for s in runs])
+        loose = mean(list(everything), range(1000))
+        pooled += loose.low <= prompts.mean() <= loose.high
+    assert 0.93 <= over / 1000 <= 0.97
+    assert pooled / 1000 < 0.5

@@ -15,7 +15,8 @@ from tests.tiny import Recorder
 def report(folder: Path, name: str, values: list[float], slices: list[str | None]) -> ReportInput:
     measured = Measured(clusters=[str(i) for i in range(len(values))], slices=slices)
     measured.add("gold", values)
-    rows = {"values": measured.values, "weights": {}, "clusters": measured.clusters, "slices": slices}
+    measured.add("loss", values, [2.0] * len(values))
+    rows = {"values": measured.values, "weights": measured.weights, "clusters": measured.clusters, "slices": slices}
     suite = {"kind": "generation", "data": "d", "metrics": summarize(measured), "rows": rows}
     path = folder / f"{name}.json"
     path.write_text(json.dumps({"model": name, "suites": {"probes": suite}}))
@@ -35,8 +36,8 @@ def table(tmp_path: Path) -> dict:
     return {"told": told, **json.loads((tmp_path / "report.json").read_text())}
 
 
-def row(table: dict, part: str) -> dict:
-    return next(r for r in table["rows"] if r["slice"] == part)
+def row(table: dict, part: str, metric: str = "gold") -> dict:
+    return next(r for r in table["rows"] if r["slice"] == part and r["metric"] == metric)
 
 
 def test_models_stand_side_by_side_with_the_direction_that_is_better(table: dict) -> None:
@@ -53,3 +54,14 @@ def test_the_difference_is_paired_over_the_same_rows(table: dict) -> None:
     assert row(table, "far")["values"]["dpo"]["difference"]["value"] == 0
     assert row(table, "all")["values"]["dpo"]["difference"]["value"] == pytest.approx(0.25)
     assert "difference" not in row(table, "all")["values"]["sft"]
+
+
+def test_a_difference_tells_how_often_chance_alone_would_show_it(table: dict) -> None:
+    """Two of four rows differ, both for the better: of the four choices of signs two are as far from zero."""
+    told = row(table, "all")["values"]["dpo"]["difference"]
+    assert (told["p"], told["test"]) == (0.5, "exact permutation")
+
+
+def test_losses_a_token_are_compared_as_ratios(table: dict) -> None:
+    told = row(table, "all", "loss")["values"]["dpo"]["difference"]
+    assert told["value"] == pytest.approx(0.125) and told["low"] < 0.125 < told["high"]

@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+
+import pytest
+
+from align.estimates import (
+    Estimate,
+    Sample,
+    detectable,
+    difference,
+    incomplete_beta,
+    mean,
+    normal_quantile,
+    ratio,
+    student_t,
+    wilson,
+)
+
+
+def test_ratio_by_hand() -> None:
+    """y = 1, 2, 6 over x = 1, 2, 3: R = 9/6 = 1.5; residuals y - R x = -.5, -1, 1.5; their squares sum to 3.5;
+    variance = 3.5 / 36 * 3/2 = .14583; t(2) = 4.3027; half width = 1.6431."""
+    found = ratio([1, 2, 6], [1, 2, 3], ["a", "b", "c"])
+    assert found.value == 1.5
+    assert found.se == pytest.approx(math.sqrt(3.5 / 36 * 1.5))
+    assert found.high - found.value == pytest.approx(4.30265 * math.sqrt(3.5 / 36 * 1.5), abs=1e-4)
+
+
+def test_rows_of_one_prompt_are_one_piece_of_evidence() -> None:
+    """Ten copies of each of three rows know no more than the three rows."""
+    once = mean([0.2, 0.5, 0.9], ["a", "b", "c"])
+    often = mean([0.2, 0.5, 0.9] * 10, ["a", "b", "c"] * 10)
+    assert often.value == pytest.approx(once.value)
+    assert often.high - often.low == pytest.approx(once.high - once.low)
+    assert (often.n, often.clusters) == (30, 3)
+
+
+def test_a_share_of_rows_that_share_prompts_is_bounded_even_when_all_agree() -> None:
+    """20 rows of 10 prompts, all 1: as ten rows, with t(9) = 2.262 for z: low = 1 / (1 + 2.262^2 / 10) = .6615."""
+    found = mean([1.0] * 20, [i // 2 for i in range(20)])
+    assert found.low == pytest.approx(1 / (1 + 2.26216**2 / 10), abs=1e-4)
+    assert found.high == 1
+
+
+def test_wilson_by_hand() -> None:
+    """10 of 10: low = 1 / (1 + z^2 / n) = 1 / 1.38416 = .7225, high = 1 (Wilson 1927)."""
+    low, high = wilson(1.0, 10)
+    assert low == pytest.approx(0.7225, abs=1e-3)
+    assert high == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("freedom", "level", "table"),
+    [(1, 0.95, 12.706), (2, 0.95, 4.303), (4, 0.95, 2.776), (9, 0.9, 1.833), (29, 0.99, 2.756), (1000, 0.95, 1.962),
+     (3, 0.999, 12.924), (100_000, 0.95, 1.95999)],
+)  # fmt: skip
+def test_student_t_equals_the_table(freedom: int, level: float, table: float) -> None:
+    assert student_t(freedom, level) == pytest.approx(table, abs=6e-4)
+
+
+def test_incomplete_beta_in_closed_form() -> None:
+    """I_x(1, b) = 1 - (1 - x)^b, and I_x(a, b) = 1 - I_(1-x)(b, a)."""
+    assert incomplete_beta(1, 3, 0.2) == pytest.approx(1 - 0.8**3)
+    assert incomplete_beta(2.5, 4, 0.7) == pytest.approx(1 - incomplete_beta(4, 2.5, 0.3))
+    assert (incomplete_beta(2, 3, 0), incomplete_beta(2, 3, 1)) == (0, 1)
+
+
+def test_one_prompt_alone_bounds_nothing() -> None:
+    found = mean([0.3, 0.4], ["a", "a"])
+    assert found.to_json()["low"] is None and found.to_json()["high"] is None
+    assert found.bounds(0.5) == (-math.inf, math.inf)
+    assert Estimate.from_json(found.to_json()) == found
+
+
+@pytest.mark.parametrize("values", [[0.0, 1.0, 1.0, 1.0], [0.1, 0.4, 0.5, 2.0]])
+def test_an_estimate_survives_json_and_gives_its_own_interval_at_its_own_level(values: list[float]) -> None:
+    found = mean(values, range(4))
+    again = Estimate.from_json(found.to_json() | {"difference": {}})
+    assert again == found
+    assert again.bounds(0.95) == pytest.approx((found.low, found.high))
+    narrow, wide = again.bounds(0.8), again.bounds(0.99)
+    assert wide[0] < found.low < narrow[0] < found.value < narrow[1] < found.high < wide[1]
+
+
+def test_an_estimate_without_a_standard_error_takes_it_from_its_interval() -> None:
+    """Half width 1, four clusters: se = 1 / t(3) = 1 / 3.18245."""
+    found = Estimate.from_json({"value": 2.0, "low": 1.0, "high": 3.0, "n": 8, "clusters": 4})
+    assert found.se == pytest.approx(1 / 3.18245, abs=1e-5)
+    assert found.bounds(0.95) == pytest.approx((1, 3))
+
+
+def test_four_times_the_rows_halve_the_error() -> None:
+    found = mean([0.1, 0.4, 0.5, 2.0], range(4)).times(4)
+    assert (found.n, found.clusters) == (16, 16)
+    assert found.se == pytest.approx((mean([0.1, 0.4, 0.5, 2.0], range(4)).se or 0) / 2)
+
+
+def test_the_same_rows_are_paired() -> None:
+    """ours - theirs = .1, .2, .3 on rows that differ by whole units: se = .1 / sqrt(3), not the rows' own spread."""
+    found = difference(Sample([1.1, 5.2, 9.3], None, "abc"), Sample([1.0, 5.0, 9.0], None, "abc"))
+    assert found.value == pytest.approx(0.2)
+    assert found.se == pytest.approx(0.1 / math.sqrt(3))
+    assert found.clusters == 3
+
+
+def test_ratios_of_the_same_rows_are_paired_by_their_linear_parts() -> None:
+    """y/x = 4/2 = 2 with x = 1, 1: residuals -1, 1 over 2. y'/x' = 6/4 with x' = 2, 2: residuals -1, 1 over 4.
+    Parts differ by -.25, .25: se = sqrt(.125 * 2) = .5."""
+    found = difference(Sample([1, 3], [1, 1], "ab"), Sample([2, 4], [2, 2], "ab"))
+    assert found.value == pytest.approx(0.5)
+    assert found.se == pytest.approx(0.5)
+
+
+def test_rows_of_other_prompts_are_independent() -> None:
+    """Welch: 1, 2, 3 (variance 1) and 0, 4 (variance 8): se^2 = 1/3 + 4; freedom = 18.78 / (1/18 + 16) = 1.17."""
+    found = difference(Sample([1.0, 2, 3], None, "abc"), Sample([0.0, 4], None, "de"))
+    assert found.value == 0
+    assert found.se == pytest.approx(math.sqrt(1 / 3 + 4))
+    assert found.clusters == 2
+
+
+def test_equal_answers_to_ten_prompts_are_no_proof_of_equality() -> None:
+    """Bonett and Price with no change among 10: centre 0, se = sqrt(2/12 / 12) = .1179; half width = 1.96 * .1179."""
+    found = difference(Sample([1.0] * 10, None, range(10)), Sample([1.0] * 10, None, range(10)))
+    assert (found.value, found.method) == (0, "bonett_price")
+    assert found.high == pytest.approx(1.95996 * math.sqrt(2 / 144), abs=1e-4)
+
+
+def test_what_500_prompts_can_show() -> None:
+    """(1.9647 + .8416) * .32 / sqrt(500) = .0402."""
+    assert detectable(500, 0.32) == pytest.approx(0.0402, abs=1e-4)
+    assert detectable(1) == math.inf
+
+
+def test_a_difference_of_the_detectable_size_is_shown_four_times_in_five() -> None:
+    rng, shown, tries = random.Random(1), 0, 1500
+    true = detectable(40, 1.0)
+    for _ in range(tries):
+        shown += mean([rng.gauss(true, 1) for _ in range(40)], range(40)).low > 0
+    assert shown / tries == pytest.approx(0.8, abs=0.035)
+
+
+def test_intervals_cover_their_truth_95_times_in_100() -> None:
+    """3,000 tries have a standard error of .004, so that .93 to .97 is passed by a right interval and failed by one 10 %
+    too narrow (.921)."""
+    rng = random.Random(0)
+
+    def skewed() -> Estimate:
+        return mean([rng.expovariate(1) for _ in range(80)], range(80))
+
+    def share() -> Estimate:
+        return mean([float(rng.random() < 0.3) for _ in range(60)], range(60))
+
+    def shares_of_prompts() -> Estimate:
+        """Four answers to each of 50 prompts that are easier or harder: E[p] = 2 / (2 + 1)."""
+        easy = [rng.betavariate(2, 1) for _ in range(50)]
+        return mean([float(rng.random() < p) for p in easy for _ in range(4)], [c for c in range(50) for _ in range(4)])
+
+    def clustered() -> Estimate:
+        levels = [rng.gauss(0.5, 0.3) for _ in range(40)]
+        return mean([v + rng.gauss(0, 0.3) for v in levels for _ in range(5)], [c for c in range(40) for _ in range(5)])
+
+    def per_token() -> Estimate:
+        tokens = [rng.randint(5, 60) for _ in range(60)]
+        return ratio([t * 1.5 + rng.gauss(0, math.sqrt(t)) for t in tokens], [float(t) for t in tokens], range(60))
+
+    def paired() -> Estimate:
+        base = [rng.gauss(0, 1) for _ in range(50)]
+        return difference(
+            Sample([b + rng.gauss(0.2, 0.5) for b in base], None, range(50)), Sample(base, None, range(50))
+        )
+
+    def paired_shares() -> Estimate:
+        base = [float(rng.random() < 0.6) for _ in range(60)]
+        ours = [float(rng.random() < (0.8 if b else 0.4)) for b in base]
+        return difference(Sample(ours, None, range(60)), Sample(base, None, range(60)))
+
+    def paired_ratios() -> Estimate:
+        """Two models' losses a token on the same texts, each cut into tokens of its own; 2 bits against 1.5."""
+        size = [rng.randint(5, 60) for _ in range(60)]
+        hard = [rng.gauss(0, 0.3) for _ in size]
+        ours = [t * (2 + h + rng.gauss(0, 0.1)) for t, h in zip(size, hard, strict=True)]
+        theirs = [t * (1.5 + h + rng.gauss(0, 0.1)) for t, h in zip(size, hard, strict=True)]
+        weights = [float(t) for t in size]
+        return difference(Sample(ours, weights, range(60)), Sample(theirs, weights, range(60)))
+
+    def independent() -> Estimate:
+        ours, theirs = [rng.gauss(1, 1) for _ in range(15)], [rng.gauss(0, 3) for _ in range(30)]
+        return difference(Sample(ours, None, range(15)), Sample(theirs, None, range(100, 130)))
+
+    draws: list[tuple[Callable[[], Estimate], float]] = [
+        (skewed, 1.0), (share, 0.3), (shares_of_prompts, 2 / 3), (clustered, 0.5), (per_token, 1.5), (paired, 0.2),
+        (paired_shares, 0.6 * 0.8 + 0.4 * 0.4 - 0.6), (paired_ratios, 0.5), (independent, 1.0),
+    ]  # fmt: skip
+    for draw, truth in draws:
+        held = sum(found.low <= truth <= found.high for found in (draw() for _ in range(3000)))
+        assert 0.93 <= held / 3000 <= 0.97, (draw.__name__, held / 3000)
+
+
+def test_one_sided_bounds_err_five_times_in_100() -> None:
+    """The bound of a gate at confidence .95 is an end of the two-sided interval at .9."""
+    rng, wrong = random.Random(2), 0
+    for _ in range(3000):
+        wrong += mean([rng.gauss(1, 1) for _ in range(20)], range(20)).bounds(0.9)[0] > 1
+    assert wrong / 3000 == pytest.approx(0.05, abs=0.012)
+    assert normal_quantile(0.9) == pytest.approx(1.6449, abs=1e-4)
