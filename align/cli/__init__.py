@@ -32,6 +32,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 def run(arguments: list[str]) -> int:
     """Carries out one command line and returns its exit code. Errors are told on stderr, and as JSON where asked."""
     from align.cli import app as _pipeline  # noqa: F401 (each module of commands adds its own to the root)
+    from align.cli import report_commands as _report  # noqa: F401
     from align.cli.arguments import app
 
     try:

@@ -18,7 +18,7 @@ from align.errors import AlignError, Stopped
 from align.plan import Plan
 from tests.cli.conftest import RECIPE, Align
 
-COMMANDS = ["init", "validate", "plan", "run", "show", "chat", "export", "doctor"]
+COMMANDS = ["init", "validate", "plan", "run", "show", "report", "chat", "export", "doctor"]
 HEAVY = ("torch", "transformers", "trl", "datasets", "pyarrow", "peft", "wandb", "numpy")
 
 
@@ -193,3 +193,14 @@ def test_an_export_is_the_sealed_model_and_a_changed_one_is_refused(
     (artifact.path / "model" / "model.safetensors").write_text("WEIGHTS")
     told = align("export", "small:sft", "again")
     assert told.code == 2 and "hash" in told.err and not Path("again").exists()
+
+
+def test_report_writes_one_file_and_says_what_is_missing(here: Path, sealed: Callable[..., Plan], align: Align) -> None:
+    told = align("report", "small.yaml")
+    assert told.code == 2 and "nothing of it has run" in told.err and "align run small.yaml" in told.err
+    sealed("chat", "pairs", "corpus", "pretrain", "sft")
+    told = align("report", "small.yaml", "-o", "out/r.html")
+    assert told.code == 0 and "1 step of 6 still to run" in told.out
+    assert "<!doctype html>" in Path("out/r.html").read_text()
+    told = align("report", "small.yaml", "-o", "out")
+    assert told.code == 2 and "it is a folder" in told.err

@@ -1,0 +1,36 @@
+"""`align report`: reads the store, writes the page, says where it is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from align import lineage
+from align import plan as plans
+from align.cli import opening, words
+from align.errors import UserError
+from align.report import page
+from align.report.collect import collect
+
+
+def report(given: str, overrides: list[str] | None, target: str | None, folder: str | None, as_json: bool) -> None:
+    recipe = opening.recipe(given, overrides, quiet=as_json)
+    path = Path(target or f"{recipe.name}-report.html")
+    if path.is_dir():
+        raise UserError(str(path), "it is a folder", "", f"name a file: -o {path / f'{recipe.name}-report.html'}")
+    store = lineage.store_at(folder, recipe)
+    plan = plans.make(recipe, store)
+    seen = collect(plan, store)
+    if not any(s.sealed for s in seen.values()):
+        raise UserError(
+            given, f"nothing of it has run in {store.root}", "", f"run it first: align run {given}, or name --store"
+        )
+    text = page.write(plan, seen, store, page.Commands(given, tuple(overrides or ()), folder))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    left = sum(s.sealed is None for s in seen.values())
+    if as_json:
+        print(json.dumps({"recipe": recipe.name, "file": str(path.absolute()), "bytes": len(text.encode())}))
+        return
+    missing = f" {words.plural(left, 'step')} of {len(seen)} still to run." if left else ""
+    print(f"Wrote {path} ({words.size(len(text.encode()))}).{missing} Open it in a browser.")
