@@ -6,6 +6,7 @@ Exit codes: 0 done · 1 our fault, with a traceback · 2 the person can fix it, 
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -15,6 +16,11 @@ from typing import Any, NoReturn
 
 from align.errors import AlignError, RecipeError, Stopped, UserError
 
+COMMANDS = (
+    "app",
+    "sweep_commands",
+    "report_commands",
+)
 INTERRUPTED = 128 + signal.SIGINT
 
 
@@ -31,8 +37,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 def run(arguments: list[str]) -> int:
     """Carries out one command line and returns its exit code. Errors are told on stderr, and as JSON where asked."""
-    from align.cli import app as _pipeline  # noqa: F401 (each module of commands adds its own to the root)
-    from align.cli import report_commands as _report  # noqa: F401
+    for name in COMMANDS:  # each module adds its commands to the root
+        importlib.import_module(f"align.cli.{name}")
     from align.cli.arguments import app
 
     try:

@@ -29,7 +29,7 @@ def run(recipe: Recipe, folder: str | None, choice: Choice, dry_run: bool, as_js
         _dry_run(recipe, store, choice, as_json)
         return
     began = time.monotonic()
-    display = _display(as_json)
+    display = open_display(as_json)
     try:
         with display:
             outcome = runner.run(recipe, store, choice, display)
@@ -43,7 +43,7 @@ def run(recipe: Recipe, folder: str | None, choice: Choice, dry_run: bool, as_js
         _end(outcome, chosen, display)
 
 
-def _display(as_json: bool) -> Display:
+def open_display(as_json: bool) -> Display:
     from align.cli import terminal
 
     console = terminal.console()

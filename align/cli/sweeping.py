@@ -1,0 +1,131 @@
+"""What a sweep shows: its variants while they run, and at the end one line a measured model."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from rich.text import Text
+
+from align import lineage, runner, shipped, sweep
+from align import plan as plans
+from align.artifact.store import Store
+from align.cli import comparison, running, terminal, words
+from align.errors import UserError
+from align.runner import Choice
+from align.sweep import Point, Variant
+
+
+def run(recipe: str, arguments: list[str], folder: str | None, dry_run: bool, as_json: bool) -> None:
+    """Runs the variants, then shows the points. Raises the first variant's error once the others have had their turn."""
+    overrides, axes = sweep.split_arguments(arguments)
+    variants = sweep.variants(shipped.find(recipe)[0], overrides, axes)
+    store = lineage.store_at(folder, variants[0].recipe)
+    planned = [plans.make(v.recipe, store) for v in variants]
+    if not as_json:
+        _told_plan(variants, planned)
+    if dry_run:
+        print(json.dumps({"variants": [v.settings for v in variants]}) if as_json else "  Nothing was run (--dry-run).")
+        return
+    points: dict[str, Point] = {}
+    finished: list[Variant] = []
+    failed: dict[int, UserError] = {}
+    for variant in variants:
+        try:
+            _carry_out(variant, store, len(variants), as_json)
+        except UserError as error:
+            failed[variant.number] = error
+            print(f"{variant.told}: {error}", file=sys.stderr)
+            continue
+        finished.append(variant)
+        sweep.measured(variant, store, points)
+    shown = sweep.labelled(points, finished, store)
+    if as_json:
+        print(json.dumps(_json(variants, failed, shown)))
+    elif shown:
+        show(shown)
+    if failed:
+        first = f"the first: {next(iter(failed.values()))}"
+        raise UserError("sweep", f"{len(failed)} of {len(variants)} variants failed", "", first)
+
+
+def _told_plan(variants: list[Variant], planned: list[plans.Plan]) -> None:
+    new, count = sweep.to_run(planned)
+    told = f"{len(new)} to run" if new else "nothing to run"
+    known = [s.seconds for s in new if s.seconds is not None]
+    about = f", about {plans.spoken(sum(known))}" if known and len(known) == len(new) else ""
+    print(f"  {words.plural(len(variants), 'variant')} · {words.plural(count, 'step')} between them · {told}{about}\n")
+    table = terminal.table("variant", "recipe", wraps=("variant",))
+    for variant in variants:
+        table.add_row("", variant.told, variant.recipe.name)
+    terminal.console().print(table)
+    print()
+
+
+def _carry_out(variant: Variant, store: Store, count: int, as_json: bool) -> None:
+    if not as_json:
+        print(f"  {variant.number} of {count}: {variant.told}")
+    display = running.open_display(as_json)
+    with display:
+        runner.run(variant.recipe, store, Choice(), display)
+
+
+def _json(variants: list[Variant], failed: dict[int, UserError], points: list[Point]) -> dict[str, Any]:
+    return {
+        "variants": [
+            {
+                "recipe": v.recipe.name,
+                "settings": v.settings,
+                "error": str(failed[v.number]) if v.number in failed else None,
+            }
+            for v in variants
+        ],
+        "points": [
+            {
+                "model": p.model,
+                "settings": p.settings,
+                "recipe": p.variant.recipe.name,
+                "values": [
+                    {"suite": s, "metric": m, "slice": part, **value} for (s, m, part), value in p.values.items()
+                ],
+            }
+            for p in points
+        ],
+    }
+
+
+def show(points: list[Point]) -> None:
+    """One line a point, one column a suite's main metric, as many as the width allows."""
+    console = terminal.console()
+    columns = _columns(points)
+    width = max(len(p.label) for p in points) + 6
+    fitting = []
+    for name in columns:
+        width += max(len(_head(name)), 15) + 2
+        if width <= console.width or not fitting:
+            fitting.append(name)
+    table = terminal.table("", *map(_head, fitting), right=tuple(map(_head, fitting)))
+    for point in points:
+        cells = [_cell(points, point, name) for name in fitting]
+        table.add_row("", point.label, *cells)
+    print()
+    console.print(table)
+    console.print(Text("  ± half the 95 % interval", "dim"))
+    if left := len(columns) - len(fitting):
+        print(f"  {words.plural(left, 'more metric')}: --json, or align show {points[-1].variant.recipe.name}")
+
+
+def _columns(points: list[Point]) -> list[tuple[str, str, str]]:
+    """The metrics people look at first, then the others; overall values only."""
+    names = list(dict.fromkeys(name for p in points for name in p.values if name[2] == "all"))
+    return sorted(names, key=lambda name: words.MAIN.index(name[1]) if name[1] in words.MAIN else len(words.MAIN))
+
+
+def _head(name: tuple[str, str, str]) -> str:
+    return f"{name[0]} {words.LABELS.get(name[1], name[1].replace('_', ' '))}" if name[0] != name[1] else name[0]
+
+
+def _cell(points: list[Point], point: Point, name: tuple[str, str, str]) -> str:
+    row = {"values": {p.key: p.values.get(name) for p in points}}
+    return comparison.cell(row, point.key)
