@@ -42,6 +42,18 @@ def test_a_good_recipe_expands_into_steps_in_the_order_written(tmp_path: Path) -
     assert list(read.steps()) == ["chat", "pairs", "sft", "dpo", "evaluate.sft", "evaluate.dpo", "evaluate"]
 
 
+def test_a_ranking_can_be_learnt_from_and_answers_judged_alone_cannot(tmp_path: Path) -> None:
+    text = GOOD.replace("as: preference", "as: ranking")
+    assert "pairs" in recipe.load(write(tmp_path, text)).steps()
+    found = problems(tmp_path, GOOD.replace("as: preference", "as: unpaired_preference"))
+    assert found["stages.dpo.data"][1] == "pairs holds unpaired_preference rows, expected preference rows"
+
+
+def test_a_format_that_does_not_give_the_rows_wanted_is_told_with_those_that_do(tmp_path: Path) -> None:
+    found = problems(tmp_path, GOOD, "data.pairs.format=alpaca")
+    assert "format alpaca: preference rows are read from pairs, hh" in found["data.pairs"][1]
+
+
 def test_numbers_read_as_yaml_1_2(tmp_path: Path) -> None:
     """PyYAML alone reads 2e-5 as text."""
     assert recipe.load(write(tmp_path, GOOD)).stages["sft"].learning_rate == 2e-5  # type: ignore[attr-defined]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,8 @@ ROLES = {
     "assistant": "assistant", "gpt": "assistant", "model": "assistant", "bot": "assistant", "chatgpt": "assistant",
     "tool": "tool", "observation": "tool",
 }  # fmt: skip
+_CANONICAL = frozenset({"system", "user", "assistant", "tool"})
+_HH_TURN = re.compile(r"(?:\A|\n\n)(Human|Assistant):")
 
 
 class CannotConvert(ValueError):
@@ -30,8 +33,58 @@ def conversation(turns: Any, field: str) -> list[Message]:
     """
     if not isinstance(turns, list):
         raise CannotConvert(field, f"is {_kind(turns)}, not a list of turns", f"{field}_type")
-    messages = [_message(turn, f"{field}[{index}]", field) for index, turn in enumerate(turns)]
-    return [m for m in messages if m["role"] != "system" or str(m["content"] or "").strip()]
+    messages = []
+    for index, turn in enumerate(turns):
+        message = turn if _is_canonical(turn) else _message(turn, f"{field}[{index}]", field)
+        if message["role"] != "system" or str(message["content"] or "").strip():
+            messages.append(message)
+    return messages
+
+
+def single_key_turns(turns: Any, field: str) -> list[Message]:
+    """[{"User": "Hi"}, {"System": "Hello"}]: a System turn after the user is the assistant's, one before is the system prompt.
+
+    Raises CannotConvert where the row does not say who speaks: System beside Assistant after the user, two in a row.
+    """
+    if not isinstance(turns, list):
+        raise CannotConvert(field, f"is {_kind(turns)}, not a list of turns", f"{field}_type")
+    spoken = [_speaker(turn, f"{field}[{index}]", field) for index, turn in enumerate(turns)]
+    roles = [role for role, _ in spoken]
+    first_user = roles.index("user") if "user" in roles else len(roles)
+    messages: list[Message] = []
+    for index, (role, text) in enumerate(spoken):
+        if role == "system" and index > first_user:
+            if "assistant" in roles:
+                found = "is a System turn after the user's beside Assistant turns: the system prompt, or an answer?"
+                raise CannotConvert(f"{field}[{index}]", found, f"{field}_ambiguous")
+            role = "assistant"
+        if messages and messages[-1]["role"] == role:
+            found = f"is a second turn of {next(iter(turns[index]))} in a row: who speaks is not clear"
+            raise CannotConvert(f"{field}[{index}]", found, f"{field}_ambiguous")
+        messages.append({"role": role, "content": text})
+    return [m for m in messages if m["role"] != "system" or str(m["content"]).strip()]
+
+
+def is_single_key(turns: Any) -> bool:
+    """Whether every turn is one role with its text, as {"User": "Hi"}; columns that a table had to fill with null aside."""
+    return bool(turns) and isinstance(turns, list) and all(_only_key(turn) in ROLES for turn in turns)
+
+
+def transcript(text: Any, field: str) -> list[Message]:
+    """Anthropic's HH form: turns that begin with a blank line and `Human:` or `Assistant:`; the last may be empty."""
+    if not isinstance(text, str):
+        raise CannotConvert(field, f"is {_kind(text)}, not a transcript", f"{field}_type")
+    before, *pieces = _HH_TURN.split(text)
+    if not pieces or before.strip():
+        raise CannotConvert(field, "does not begin with a turn of Human: or Assistant:", f"{field}_not_transcript")
+    return [
+        {"role": ROLES[who.lower()], "content": said.strip()}
+        for who, said in zip(pieces[::2], pieces[1::2], strict=True)
+    ]
+
+
+def is_transcript(text: Any) -> bool:
+    return isinstance(text, str) and text.lstrip("\n").startswith("Human:") and "\n\nAssistant:" in text
 
 
 def with_system(messages: list[Message], system: Any) -> list[Message]:
@@ -72,6 +125,14 @@ def without_prompt(turns: list[Message], prompt: Sequence[Message], field: str) 
     raise CannotConvert(field, "is a conversation that does not begin with the row's prompt", f"{field}_other_prompt")
 
 
+def _is_canonical(turn: Any) -> bool:
+    """{role, content} as it should be: by far the most frequent, and taken as it is."""
+    if type(turn) is not dict or len(turn) != 2 or type(turn.get("content")) is not str:
+        return False
+    role = turn.get("role")
+    return type(role) is str and role in _CANONICAL
+
+
 def _message(turn: Any, where: str, field: str) -> Message:
     if not isinstance(turn, Mapping):
         raise CannotConvert(where, f"is {_kind(turn)}, not a turn with role and content", f"{field}_type")
@@ -95,6 +156,21 @@ def _content(value: Any, where: str, field: str) -> str:
     if None in texts:
         raise CannotConvert(where, "holds parts that are not text; only text is supported", f"{field}_not_text")
     return "".join(map(str, texts))
+
+
+def _only_key(turn: Any) -> str | None:
+    """The key of a turn that has only one, in lower case."""
+    keys = [key for key, value in turn.items() if value is not None] if isinstance(turn, Mapping) else []
+    return str(keys[0]).lower() if len(keys) == 1 else None
+
+
+def _speaker(turn: Any, where: str, field: str) -> tuple[str, Any]:
+    key = _only_key(turn)
+    if key is None:
+        raise CannotConvert(where, "is not a turn of one role and its text", f"{field}_single_key")
+    if key not in ROLES:
+        raise CannotConvert(where, f"has the role {key!r}, which is not known", f"{field}_role")
+    return ROLES[key], next(value for value in turn.values() if value is not None)
 
 
 def _kind(value: Any) -> str:

@@ -27,11 +27,12 @@ Numbered = Iterator[tuple[int, dict[str, Any]]]
 
 
 class RawRow(NamedTuple):
-    """A row as found: `number` counts from 1 within `file`."""
+    """A row as found: `number` counts from 1 within `file`. `rows`: how many rows of the file it was gathered from."""
 
     file: str
     number: int
     values: dict[str, Any]
+    rows: int = 1
 
 
 def read_file(path: Path) -> Iterator[RawRow]:

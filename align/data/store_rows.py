@@ -20,6 +20,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from align.data.comparisons import Judged, pairs_of
 from align.errors import ArtifactError, DataError
 from align.schema import COMMON_FIELDS, row_problem
 
@@ -97,14 +98,14 @@ class RowWriter:
 
 
 def read_rows(files: Sequence[Path], row_type: str, as_type: str | None = None) -> Iterator[Row]:
-    """Rows of sealed parquet files, in order; `as_type` casts them on the way (preference or messages to prompt)."""
+    """Rows of sealed parquet files, in order; `as_type` casts them on the way: to prompts, or a ranking to preference."""
     cast = _cast(row_type, as_type or row_type)
     for path in files:
         for number, row in enumerate(_read_file(path), 1):
             problem = row_problem(row_type, row, str(path), number)
             if problem is not None:
                 raise ArtifactError(f"{path}, row {number:,}", problem.message, f"It was sealed as {row_type} rows")
-            yield cast(row)
+            yield from cast(row)
 
 
 def count_rows(files: Sequence[Path]) -> int:
@@ -112,23 +113,37 @@ def count_rows(files: Sequence[Path]) -> int:
     return sum(pq.ParquetFile(path).metadata.num_rows for path in files)
 
 
-def _cast(row_type: str, as_type: str) -> Callable[[Row], Row]:
+def _cast(row_type: str, as_type: str) -> Callable[[Row], list[Row]]:
     if row_type == as_type:
-        return lambda row: row
-    casts = {("preference", "prompt"): _preference_to_prompt, ("messages", "prompt"): _messages_to_prompt}
-    if (row_type, as_type) not in casts:
+        return lambda row: [row]
+    if (row_type, as_type) == ("ranking", "preference"):
+        return _ranking_to_pairs
+    if as_type != "prompt" or row_type not in _ANSWER_OF:
         raise DataError(
-            "", f"{row_type} rows cannot be used as {as_type} rows", "Only preference and messages become prompts"
-        )
-    return casts[row_type, as_type]
+            "", f"{row_type} rows cannot be used as {as_type} rows",
+            f"{', '.join(_ANSWER_OF)} become prompts, ranking becomes preference",
+        )  # fmt: skip
+    return lambda row: [_to_prompt(row, _ANSWER_OF[row_type](row))]
 
 
-def _preference_to_prompt(row: Row) -> Row:
-    return {"prompt": row["prompt"], "reference": row["chosen"][0]["content"], **_common(row)}
+_ANSWER_OF: dict[str, Callable[[Row], str | None]] = {
+    "preference": lambda row: row["chosen"][0]["content"],
+    "messages": lambda row: row["messages"][-1]["content"],
+    "unpaired_preference": lambda row: row["completion"][0]["content"] if row["label"] else None,
+    "ranking": lambda row: row["completions"][row["ranks"].index(min(row["ranks"]))][0]["content"],
+    "scored_generation": lambda row: None,  # whether the score is a good one is not known
+}
 
 
-def _messages_to_prompt(row: Row) -> Row:
-    return {"prompt": row["messages"][:-1], "reference": row["messages"][-1]["content"], **_common(row)}
+def _to_prompt(row: Row, answer: str | None) -> Row:
+    prompt = row["prompt"] if "prompt" in row else row["messages"][:-1]
+    return {"prompt": prompt, **({"reference": answer} if answer else {}), **_common(row)}
+
+
+def _ranking_to_pairs(row: Row) -> list[Row]:
+    """All pairs of a prompt, one after another; ties are none."""
+    judged = Judged(row["prompt"], row["completions"], [-rank for rank in row["ranks"]])
+    return [{**pair, **_common(row)} for pair in pairs_of(judged).rows]
 
 
 def _common(row: Row) -> Row:

@@ -12,6 +12,7 @@ from align.loop.train import compile_layers
 from align.models.load import load_model
 from align.models.packed import padding_free, supports_packing
 from align.models.tokenizer import Tokenizer, fit_model, load_tokenizer, ready_tokenizer
+from align.specs.base import CASTS
 from align.specs.training import TrainingSpec
 
 
@@ -57,8 +58,8 @@ def prepare_for_pairs(model: Any, spec: TrainingSpec) -> None:
 
 
 def rows_of(inputs: Inputs, name: str, row_type: str) -> RowsInput:
-    """The rows of an input. Raises DataError where they are of another type than the stage is trained on."""
+    """The rows of an input. Raises DataError where they are neither of the type the stage is trained on nor cast to it."""
     rows = inputs.rows(name)
-    if rows.type != row_type:
+    if rows.type != row_type and (row_type == "prompt" or rows.type not in CASTS.get(row_type, ())):
         raise DataError(rows.name, f"{name} holds {rows.type} rows", f"{row_type} rows", "Name other data.")
     return rows

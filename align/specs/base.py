@@ -16,7 +16,10 @@ RowType = Literal["text", "messages", "prompt", "preference", "unpaired_preferen
 Written = Literal["model", "reward", "rows", "report"]
 
 # The only casts made without being asked; the plan tells them.
-CASTS: dict[str, tuple[str, ...]] = {"prompt": ("preference", "messages")}
+CASTS: dict[str, tuple[str, ...]] = {
+    "prompt": ("preference", "messages", "unpaired_preference", "ranking", "scored_generation"),
+    "preference": ("ranking",),
+}
 
 
 @dataclass(frozen=True)

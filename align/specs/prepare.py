@@ -4,13 +4,26 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from align.specs.base import Spec
+from align.specs.base import RowType, Spec
+
+# What `format:` may name, by row type; align/data/known_formats.py holds the converters.
+_CHATS, _LISTS = ("single_key", "chat", "sharegpt"), ("ranking", "scored", "ultrafeedback")
+_PAIRS = ("pairs", "hh", "llamafactory", "swift")
+FORMATS: dict[str, tuple[str, ...]] = {
+    "text": ("text",),
+    "messages": (*_CHATS, "prompt_completion", "alpaca", "openassistant", "transcript"),
+    "prompt": ("transcript", "prompt", *_CHATS, "openassistant", "alpaca", "pairs", "hh"),
+    "preference": (*_PAIRS, *_LISTS, "openassistant"),
+    "unpaired_preference": ("kto", *_PAIRS),
+    "ranking": (*_LISTS, "openassistant"),
+    "scored_generation": ("scored", "ultrafeedback"),
+}
 
 
 class PrepareSpec(Spec):
-    version: ClassVar = 2
+    version: ClassVar = 3
     writes: ClassVar = "rows"
     seeded: ClassVar = False
     telling: ClassVar = ("rows/train", "rows/holdout")
@@ -22,7 +35,8 @@ class PrepareSpec(Spec):
         description="SPLIT or CONFIGURATION/SPLIT of a hub data set, or the split of a folder whose files are named by it",
     )
     revision: str | None = Field(None, description="commit of a hub data set; pinned at first run when not given")
-    as_: Literal["text", "messages", "prompt", "preference"] = Field(alias="as", description="the row type wanted")
+    as_: RowType = Field(alias="as", description="the row type wanted")
+    format: str | None = Field(None, description="a known format by name, where what is detected is not what is meant")
     columns: dict[str, str] = Field(default_factory=dict, description="our name: theirs")
     holdout: float | None = Field(None, gt=0, lt=1, description="share of prompts set aside as NAME.holdout")
     split_seed: int = Field(0, description="its own seed, so that a new training seed reshuffles no data")
@@ -34,6 +48,12 @@ class PrepareSpec(Spec):
         return {
             name: value for name, value in super().identity().items() if name not in ("source", "revision", "split")
         }
+
+    @model_validator(mode="after")
+    def _known_format(self) -> PrepareSpec:
+        if self.format and self.format not in FORMATS[self.as_]:
+            raise ValueError(f"format {self.format}: {self.as_} rows are read from {', '.join(FORMATS[self.as_])}")
+        return self
 
     def parts(self) -> tuple[str, ...]:
         return ("train", "holdout") if self.holdout else ("train",)

@@ -68,9 +68,9 @@ def run(spec: DpoSpec, inputs: Inputs, out: Path, tracker: Tracker) -> dict[str,
 def _pairs(source: RowsInput, tokenizer: Tokenizer, spec: DpoSpec) -> tuple[Dataset, dict[str, float]]:
     """Token ids of prompts and both answers, and how many rows were cut or dropped."""
     counts: dict[str, float] = {}
-    rendered = render_preference(read_rows(source.files, source.type), tokenizer)
+    rendered = render_preference(read_rows(source.files, source.type, "preference"), tokenizer)
     pairs = list(truncate_pairs(rendered, spec.max_length, counts))
-    lost = check_budget(counts, source.rows, spec, source.name)
+    lost = check_budget(counts, len(pairs) + int(counts["dropped_rows"]), spec, source.name)
     columns = ("prompt_ids", "chosen_ids", "rejected_ids")
     return Dataset.from_dict({name: [getattr(pair, name) for pair in pairs] for name in columns}), lost
 

@@ -102,7 +102,7 @@ def read_pairs(
     source: RowsInput, tokenizer: Tokenizer, spec: RewardSpec, tracker: Tracker
 ) -> tuple[list[Pair], dict[str, float]]:
     """The pairs that fit max_length, in order, and how many did not. Raises DataError beyond drop_budget."""
-    rows = list(read_rows(source.files, source.type))
+    rows = list(read_rows(source.files, source.type, "preference"))
     found = [Pair(row, ids) for row, ids in zip(rows, render_preference(rows, tokenizer), strict=True)]
     kept = [pair for pair in found if max(len(pair.chosen), len(pair.rejected)) <= spec.max_length]
     lost = check_budget(

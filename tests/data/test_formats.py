@@ -104,17 +104,17 @@ CASES = [
 def test_a_format_is_detected_told_and_converted(row_type, raw, told, wanted):
     found = detect([raw], row_type)
     assert found.told == told
-    row = found.convert(raw)
+    (row,) = found.rows(raw)
     assert row == wanted
     assert row_problem(row_type, row) is None
 
 
-@pytest.mark.parametrize("row_type", ["messages", "prompt", "preference", "text"])
+@pytest.mark.parametrize("row_type", ROW_TYPES)
 def test_canonical_rows_stay_as_they_are(row_type):
     from align.schema import load_schema
 
     for row in load_schema(row_type)["examples"]:
-        assert detect([row], row_type).convert(row) == row
+        assert detect([row], row_type).rows(row) == [row]
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_canonical_rows_stay_as_they_are(row_type):
 def test_a_row_of_another_form_is_refused_with_a_reason(row_type, first, raw, reason):
     found = detect([first], row_type)
     with pytest.raises(CannotConvert) as error:
-        found.convert(raw)
+        found.rows(raw)
     assert error.value.reason == reason
 
 
@@ -164,7 +164,7 @@ def test_a_row_of_another_form_is_refused_with_a_reason(row_type, first, raw, re
 def test_what_a_converter_lets_through_the_schema_catches(row_type, raw, reason):
     found = detect([raw], row_type)
     try:
-        problem = row_problem(row_type, found.convert(raw))
+        problem = row_problem(row_type, found.rows(raw)[0])
     except CannotConvert:
         return
     assert problem is not None
@@ -174,12 +174,12 @@ def test_what_a_converter_lets_through_the_schema_catches(row_type, raw, reason)
 def test_columns_are_renamed_as_told():
     raw = {"question": "2+2?", "answer": "4", "prompt": "something else"}
     found = detect([raw], "messages", {"prompt": "question", "completion": "answer"})
-    assert found.convert(raw) == {"messages": ASKED}
+    assert found.rows(raw) == [{"messages": ASKED}]
 
 
 def test_an_answer_column_of_a_pair_can_be_imitated():
     raw = {"prompt": "2+2?", "chosen": "4", "rejected": "5"}
-    assert detect([raw], "messages", {"completion": "chosen"}).convert(raw) == {"messages": ASKED}
+    assert detect([raw], "messages", {"completion": "chosen"}).rows(raw) == [{"messages": ASKED}]
 
 
 def test_a_renamed_column_that_is_not_there_is_answered_with_a_near_one():
@@ -207,7 +207,7 @@ def test_optional_fields_of_the_right_type_are_kept_and_others_counted():
         {"text": "b", "id": "x", "source": 3, "weight": "heavy", "slice": None, "url": "v", "extra": None},
     ]
     found = detect(raws, "text")
-    rows = [found.convert(raw) for raw in raws]
+    rows = [found.rows(raw)[0] for raw in raws]
     assert rows[0] == {"text": "a", "id": "7", "source": "wiki", "weight": 0.5, "slice": "near", "axis": "safe"}
     assert rows[1] == {"text": "b", "id": "x"}
     assert found.unused == {"url": 2, "margin": 1, "source": 1, "weight": 1}
@@ -216,7 +216,7 @@ def test_optional_fields_of_the_right_type_are_kept_and_others_counted():
 def test_a_margin_is_kept_on_pairs():
     raw = {"prompt": "2+2?", "chosen": "4", "rejected": "5", "margin": 2, "weight": float("nan")}
     found = detect([raw], "preference")
-    assert found.convert(raw) == {**PAIR, "margin": 2.0}
+    assert found.rows(raw) == [{**PAIR, "margin": 2.0}]
     assert found.unused == {"weight": 1}
 
 
@@ -225,7 +225,7 @@ def test_converters_leave_the_raw_row_alone():
 
     for row_type, raw, _, _ in CASES:
         before = copy.deepcopy(raw)
-        detect([raw], row_type).convert(raw)
+        detect([raw], row_type).rows(raw)
         assert raw == before
 
 

@@ -122,3 +122,26 @@ def test_datasets_reads_the_files_as_they_are(tmp_path):
     stored(tmp_path, "messages", rows)
     found = datasets.Dataset.from_parquet(str(part_file(tmp_path, "train")), cache_dir=str(tmp_path / "cache"))
     assert found[0]["messages"][1]["content"] == "b"
+
+
+def test_a_ranking_is_read_as_all_its_pairs_one_after_another(tmp_path):
+    with RowWriter(tmp_path, "ranking") as writer:
+        writer.write("train", {**load_schema("ranking")["examples"][0], "source": "judge"})
+    pairs = list(read_rows([part_file(tmp_path, "train")], "ranking", as_type="preference"))
+    assert [(p["chosen"][0]["content"], p["rejected"][0]["content"]) for p in pairs] == [
+        ("Music from Detroit.", "Music."),
+        ("Music from Detroit.", "A fish."),
+    ]
+    assert all(pair["source"] == "judge" for pair in pairs)
+
+
+@pytest.mark.parametrize("row_type", ["unpaired_preference", "ranking", "scored_generation"])
+def test_rows_with_answers_are_read_as_prompts(row_type, tmp_path):
+    rows = load_schema(row_type)["examples"]
+    with RowWriter(tmp_path, row_type) as writer:
+        for row in rows:
+            writer.write("train", row)
+    read = list(read_rows([part_file(tmp_path, "train")], row_type, as_type="prompt"))
+    assert [row["prompt"] for row in read] == [row["prompt"] for row in rows]
+    references = {"unpaired_preference": ["Music from Detroit.", None], "ranking": ["Music from Detroit."]}
+    assert [row.get("reference") for row in read] == references.get(row_type, [None] * len(rows))
