@@ -11,11 +11,8 @@ Each ends with {"event": "done"} or {"event": "failed", "class", "args"}.
 from __future__ import annotations
 
 import json
-import os
-import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +21,13 @@ from transformers import GenerationConfig, PreTrainedTokenizerBase, TextIterator
 
 from align.artifact.inputs import ModelInput, SourceInput
 from align.artifact.store import Store
-from align.errors import AlignError, ModelError
+from align.errors import ModelError
 from align.hub import resolve_commit
 from align.models.inputs import model_input, outside_model
 from align.models.load import load_model, save_model
 from align.models.tokenizer import fit_model, load_tokenizer, ready_tokenizer
 from align.rollout.portable import stop_token_ids
-
-Tell = Callable[[dict[str, Any]], None]
+from align.serving import Tell, serve
 
 
 def open_model(named: dict[str, Any]) -> ModelInput:
@@ -134,23 +130,6 @@ def export(source: ModelInput, folder: Path) -> None:
     tokenizer = load_tokenizer(source)
     save_model(load_model(source, getattr(torch, name)), tokenizer, draft)
     draft.rename(folder)
-
-
-def serve(answer: Callable[[dict[str, Any], Tell], None]) -> None:
-    """Answers each request on standard input, until nobody asks any more."""
-    wire = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # whatever a library prints must not enter the wire
-
-    def tell(event: dict[str, Any]) -> None:
-        wire.write(json.dumps(event) + "\n")
-        wire.flush()
-
-    for line in sys.stdin:
-        try:
-            answer(json.loads(line), tell)
-            tell({"event": "done"})
-        except AlignError as error:
-            tell({"event": "failed", "class": type(error).__name__, "args": list(error.args)})
 
 
 if __name__ == "__main__":

@@ -12,13 +12,16 @@ import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from align import shipped
 from align.artifact.manifest import NAME, Manifest, Parent
 from align.artifact.store import Sealed, Store
 from align.errors import ArtifactError, UserError
+from align.plan import Plan
 from align.recipe import Recipe, load
 from align.sources import BUNDLED
+from align.specs import PretrainSpec
 
 VARIABLE = "ALIGN_STORE"
 DEFAULT = ".align"
@@ -149,6 +152,30 @@ def unreadable(store: Store) -> list[str]:
     known = {s.path for s in artifacts(store)}
     folders = [p.parent for p in store.root.glob(f"*-*/{NAME}")]
     return sorted(p.name for p in folders if p not in known and p.suffix not in (".partial", ".old"))
+
+
+def nearest_model(plan: Plan, store: Store, step: str) -> dict[str, Any] | None:
+    """What stands for the model that a step starts from, as a child opens it: the nearest one that is there already.
+
+    Up from the step's own model: a sealed one, the recipe's base, or the shape of one that is begun from random weights.
+    None where a base from the hub was never resolved.
+    """
+    spec = plan.steps[step].spec
+    if isinstance(spec, PretrainSpec) and spec.architecture:
+        return {"name": step, "architecture": spec.architecture.model_dump()}
+    name = next((n for n, (_, port) in spec.references().items() if port.takes == "model"), None)
+    if name is None:
+        return None
+    edge = plan.steps[step].edges[name]
+    if edge.source:
+        place = {"hub": edge.source.location} if edge.source.kind == "hub" else {"folder": edge.source.location}
+        return {"name": plan.recipe.base, **place}
+    parent = plan.steps[edge.step or ""]
+    if parent.artifact and (parent.artifact / "model").is_dir():
+        return {
+            "name": f"{plan.recipe.name}:{parent.name}", "kind": parent.kind, "key": parent.key, "store": str(store.root),
+        }  # fmt: skip
+    return nearest_model(plan, store, parent.name)
 
 
 def bytes_of(sealed: Sealed) -> int:

@@ -20,6 +20,7 @@ COMMANDS = (
     "app",
     "sweep_commands",
     "report_commands",
+    "inspection_commands",
 )
 INTERRUPTED = 128 + signal.SIGINT
 

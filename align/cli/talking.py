@@ -20,7 +20,7 @@ CHILD = "align.answer"
 
 def chat(given: str, folder: str | None, system: str | None, sampling: dict[str, Any]) -> None:
     """Reads lines and answers them until there are no more. Only answers go to standard output."""
-    named = _named(given, folder)
+    named = named_model(given, folder)
     asked = sys.stdin.isatty()
     with Service(CHILD) as service:
         if sys.stderr.isatty():
@@ -91,7 +91,7 @@ def export(given: str, target: str, folder: str | None) -> None:
     path = Path(target)
     if path.exists():
         raise UserError(target, "it exists already", "", "name a folder that does not")
-    named = _named(given, folder)
+    named = named_model(given, folder)
     path.parent.mkdir(parents=True, exist_ok=True)
     whole = _whole(given, folder)
     if whole:
@@ -123,12 +123,12 @@ def _whole(given: str, folder: str | None) -> Path | None:
     return found.sealed.path / "model"
 
 
-def _named(given: str, folder: str | None) -> dict[str, Any]:
+def named_model(given: str, folder: str | None) -> dict[str, Any]:
     """A model for the child: a sealed artifact by key, a folder, or a hub id."""
     if plain := _plain_folder(given):
-        return {"folder": str(plain.absolute())}
+        return {"name": given, "folder": str(plain.absolute())}
     if _is_hub_id(given):
-        return {"hub": given}
+        return {"name": given, "hub": given}
     return _sealed(given, lineage.resolve(given, folder))
 
 

@@ -1,0 +1,136 @@
+"""What was found in a source, as plain values (--json), and as findings in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from align.findings import Finding
+from align.inspection.measures import Repetitions
+from align.inspection.survey import Survey
+
+CHOSEN_LONGER = 0.65  # of pairs: beyond it "longer is better" alone predicts more than a good reward model's accuracy
+REPEATED = 0.01  # of rows
+
+
+def of_survey(found: Survey) -> dict[str, Any]:
+    """The survey's numbers. Rows of a reason are told by their numbers, with the text of each among the problems."""
+    form = found.format
+    used = _used(found)
+    return {
+        "as": form.row_type,
+        "detected": form.told,
+        "columns_to_say": dict(found.guess.columns),
+        "whole": found.whole,
+        "broken": found.broken,
+        "rows": {"read": found.read, "kept": found.kept, "dropped": found.dropped, "expected": found.expected},
+        "columns": [
+            {
+                "name": name, "rows": column.rows, "kinds": dict(column.kinds.most_common()), "example": column.example,
+                "used": name in used,
+            }
+            for name, column in found.columns.items()
+        ],
+        "problems": [_problem(found, reason, count) for reason, count in _by_count(found)],
+        "lengths": found.lengths(),
+        "words": found.words,
+        "sampled": len(found.sample.items),
+    }  # fmt: skip
+
+
+def _problem(found: Survey, reason: str, count: int) -> dict[str, Any]:
+    kept = found.problems[reason]
+    examples = [{"where": p.where, "row": p.row, "message": p.message, "text": text} for p, text in kept]
+    return {"reason": reason, "rows": count, "examples": examples}
+
+
+def _by_count(found: Survey) -> list[tuple[str, int]]:
+    return sorted(found.counts.items(), key=lambda item: -item[1])
+
+
+def _used(found: Survey) -> set[str]:
+    """Columns that enter a row: what the converter did not report as unused."""
+    return {name for name in found.columns if not found.format.unused.get(name)}
+
+
+def findings(found: Survey, subject: str, drop_budget: float = 0.001) -> list[Finding]:
+    """What a person should know of the rows before training on them."""
+    told: list[Finding] = []
+    if found.broken:
+        told.append(Finding("problem", subject, found.broken))
+    if found.guess.columns:
+        names = ", ".join(f"{ours}: {theirs}" for ours, theirs in found.guess.columns.items())
+        said = "no column has our name for it; read by likely names"
+        told.append(Finding("note", subject, said, f"In a recipe say columns: {{{names}}}"))
+    for name, column in found.columns.items():
+        if column.answers and name not in _used(found):
+            said = f"the column {name} holds answers ({column.answers}) that are not read: only the requests are"
+            told.append(
+                Finding("note", subject, said, "To train on them, write each as a row of prompt and completion.")
+            )
+    if found.dropped:
+        over = found.dropped > drop_budget * found.read
+        share = _percent(found.dropped / found.read)
+        said = f"{found.dropped:,} of {found.read:,} rows ({share}) are not {found.format.row_type} rows"
+        remedy = "Correct them, or leave them out knowingly: drop_budget." if over else ""
+        told.append(Finding("problem" if over else "warning", subject, f"{said}: {_reasons(found)}", remedy))
+    return told + repetitions(found.repetitions, found.kept, subject)
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:.2g} %" if share < 0.99 else f"{share * 100:.0f} %"
+
+
+def _reasons(found: Survey) -> str:
+    told = []
+    for reason, count in _by_count(found):
+        problem, _ = found.problems[reason][0]
+        told.append(f"{count:,} like row {problem.row:,} ({problem.message.split('. ')[0]})")
+    return "; ".join(told)
+
+
+def repetitions(found: Repetitions, rows: int, subject: str) -> list[Finding]:
+    """Rows met twice, pairs without a difference, pairs that contradict others, and the length gap."""
+    told = []
+    if found.rows:
+        state = "warning" if found.rows > REPEATED * rows else "note"
+        told.append(
+            Finding(
+                state, subject, f"{found.rows:,} of {rows:,} rows stand there twice or more ({_rows(found, 'repeated')})",
+                "Each counts as one more epoch of itself.",
+            )
+        )  # fmt: skip
+    if found.prompts:
+        told.append(Finding("note", subject, f"{found.prompts:,} of {rows:,} rows ask what an earlier row asked too"))
+    if found.identical:
+        told.append(
+            Finding(
+                "problem", subject,
+                f"chosen and rejected are the same in {found.identical:,} pairs ({_rows(found, 'identical')})",
+                "They teach nothing: take them out.",
+            )
+        )  # fmt: skip
+    if found.contradictory:
+        told.append(
+            Finding(
+                "warning", subject,
+                f"{found.contradictory:,} pairs say the opposite of another pair ({_rows(found, 'contradictory')})",
+                "Keep one of each, or raise label_smoothing.",
+            )
+        )  # fmt: skip
+    return [*told, _length_gap(found, subject)] if found.pairs else told
+
+
+def _length_gap(found: Repetitions, subject: str) -> Finding:
+    share = found.chosen_longer / found.pairs
+    word = "longer" if share > 0.5 else "shorter"
+    told = f"the chosen answer is the {word} one in {max(share, 1 - share):.0%} of pairs"
+    if max(share, 1 - share) <= CHOSEN_LONGER:
+        return Finding("note", subject, told)
+    remedy = f"A model may learn that {word} is better. Balance them, or watch the length of answers."
+    return Finding("warning", subject, told, remedy)
+
+
+def _rows(found: Repetitions, name: str) -> str:
+    numbers = ", ".join(f"{n:,}" for n in found.examples[name])
+    many = len(found.examples[name])
+    return f"row{'s' if many > 1 else ''} {numbers}{' ...' if many == 5 else ''}"

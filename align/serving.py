@@ -1,0 +1,33 @@
+"""The answering side of a child process that is asked in lines of JSON; launch/service.py is the asking one.
+
+Light, so that a child that needs no torch starts without it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from align.errors import AlignError
+
+Tell = Callable[[dict[str, Any]], None]
+
+
+def serve(answer: Callable[[dict[str, Any], Tell], None]) -> None:
+    """Answers each request on standard input, until nobody asks any more."""
+    wire = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # whatever a library prints must not enter the wire
+
+    def tell(event: dict[str, Any]) -> None:
+        wire.write(json.dumps(event) + "\n")
+        wire.flush()
+
+    for line in sys.stdin:
+        try:
+            answer(json.loads(line), tell)
+            tell({"event": "done"})
+        except AlignError as error:
+            tell({"event": "failed", "class": type(error).__name__, "args": list(error.args)})
