@@ -55,6 +55,11 @@ class RewardModel:
     tokenizer: Any
     config: Any
 
+    @property
+    def packing(self) -> bool:
+        """Whether sequences may lie end to end in what the body is given."""
+        return getattr(self.body, "packing", self.config._attn_implementation == PACKED)
+
 
 def new_reward_model(causal: Any, seed: int) -> Any:
     """A classifier with one label on the body of `causal` (used up by this), w ~ N(0, 1 / (H + 1)) drawn from `seed`.
@@ -113,12 +118,15 @@ def load_reward_model(source: ModelInput, dtype: torch.dtype, device: torch.devi
     head_H, head_bias = head.weight[0].detach().float().clone(), 0.0 if head.bias is None else float(head.bias)
     if supports_packing(model.config):
         model.set_attn_implementation(PACKED)
+    gain, bias = constants_of(source)
+    return RewardModel(source.name, model.base_model.to(dtype), head_H, head_bias, gain, bias, tokenizer, model.config)
+
+
+def constants_of(source: ModelInput) -> tuple[float, float]:
+    """(gain, bias) of a folder's reward.json; scores are used as they are where it has none."""
     told = source.path / CONSTANTS
     constants = json.loads(told.read_text()) if told.is_file() else {"gain": 1.0, "bias": 0.0}
-    return RewardModel(
-        source.name, model.base_model.to(dtype), head_H, head_bias,
-        float(constants["gain"]), float(constants["bias"]), tokenizer, model.config,
-    )  # fmt: skip
+    return float(constants["gain"]), float(constants["bias"])
 
 
 @quiet()

@@ -2,7 +2,8 @@
 
     full      policy, reference, value model (and the reward model it was copied from) are four sets of weights
     lora      reference = the policy with its adapter off; the value model = an adapter on the reward model's frozen body;
-              so two frozen bases and two adapters, or one base where the value model is a head on the policy
+              so two frozen bases and two adapters, or one base where the value model is a head on the policy, or where the
+              reward model is itself an adapter of the policy's base (one_base.py)
 
 The reference is kept in the policy's own dtype and computed by the same kernels, so that the KL of an unmoved policy is
 exactly 0. No model is ever in training mode: dropout would make the policy another one at each look.
@@ -27,6 +28,7 @@ from align.models.lora import lora_config
 from align.models.packed import PACKED, supports_packing
 from align.models.reward import RewardModel
 from align.objectives.tempered import chunked_tempered_terms
+from align.policy.one_base import Facet, active, attach_value
 from align.rollout.packing import Packed, attention, predicting_states
 from align.specs.training import LoRA
 
@@ -66,7 +68,7 @@ class ActorCritic(nn.Module):
         self.temperature = temperature
         bodies = [causal(policy), *([inner(value_body)] if value_body is not None else [])]
         self.packing = all(supports_packing(body.config) for body in bodies)
-        if value_body is not None:
+        if value_body is not None and not isinstance(value_body, Facet):
             value_body.eval()
             bodies[1].set_attn_implementation(PACKED if self.packing else "sdpa")
 
@@ -75,7 +77,8 @@ class ActorCritic(nn.Module):
         return self.value_head.weight.device
 
     def policy_parameters(self) -> list[nn.Parameter]:
-        return [p for p in self.policy.parameters() if p.requires_grad]
+        others = {id(p) for p in self.value_parameters()}  # on a shared base the policy's layers hold them too
+        return [p for p in self.policy.parameters() if p.requires_grad and id(p) not in others]
 
     def value_parameters(self) -> list[nn.Parameter]:
         body = self.value_body.parameters() if self.value_body is not None else ()
@@ -123,7 +126,7 @@ class Reference:
     @torch.no_grad()
     def logprobs(self, packed: Packed) -> Tensor:
         if self._frozen is None:
-            with self._learner.policy.disable_adapter():
+            with active(self._learner.policy, ()):
                 return self._learner.logprobs(packed)
         with attention(self._frozen, PACKED) if self._learner.packing else nullcontext():
             hidden_NH = predicting_states(self._frozen.base_model, packed)
@@ -148,10 +151,9 @@ def value_from_reward(reward: RewardModel, lora: LoRA | None) -> tuple[Any, Valu
 
     With `lora` the body stays the reward model's own, frozen, and gets an adapter: scoring must switch it off.
     """
-    head = ValueHead(len(reward.head_H))
-    with torch.no_grad():
-        head.weight.copy_(reward.head_H * reward.gain)
-        head.bias.fill_(reward.head_bias * reward.gain + reward.bias)
+    if lora is not None and isinstance(reward.body, Facet):
+        return attach_value(reward, lora), _scoring_head(reward)
+    head = _scoring_head(reward)
     if lora is None:
         return deepcopy(reward.body).float().requires_grad_(True), head
     settings = lora_config(lora)
@@ -159,6 +161,14 @@ def value_from_reward(reward: RewardModel, lora: LoRA | None) -> tuple[Any, Valu
     body = get_peft_model(reward.body, body_settings)
     reward.body = _WithoutAdapter(body)
     return body, head
+
+
+def _scoring_head(reward: RewardModel) -> ValueHead:
+    head = ValueHead(len(reward.head_H))
+    with torch.no_grad():
+        head.weight.copy_(reward.head_H * reward.gain)
+        head.bias.fill_(reward.head_bias * reward.gain + reward.bias)
+    return head
 
 
 class _WithoutAdapter:

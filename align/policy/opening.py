@@ -20,6 +20,7 @@ from align.models.reward import RewardModel, load_reward_model
 from align.models.tokenizer import fit_model, ready_tokenizer
 from align.policy.learner import Means
 from align.policy.models import ActorCritic, ValueHead, bytes_of, causal, value_from_reward
+from align.policy.one_base import Facet, attach_reward, shares_base
 from align.scoring.mixture import Term, programmatic
 from align.scoring.reward_model import RewardScorer, speaks_as
 from align.specs.ppo import FILE, SCORER, PpoSpec
@@ -87,8 +88,11 @@ def window_of(model: Any) -> int | None:
     return getattr(causal(model).config.get_text_config(), "max_position_embeddings", None)
 
 
-def open_rewards(spec: PpoSpec, inputs: Inputs, note: Note) -> list[tuple[str, float, RewardModel | str]]:
-    """Each term with its weight: a loaded reward model, or what to make a programmatic scorer from."""
+def open_rewards(spec: PpoSpec, inputs: Inputs, policy: Any, note: Note) -> list[tuple[str, float, RewardModel | str]]:
+    """Each term with its weight: a loaded reward model, or what to make a programmatic scorer from.
+
+    A reward model that is an adapter of the policy's own base is put onto it, where the policy is an adapter too.
+    """
     found: list[tuple[str, float, RewardModel | str]] = []
     for number, term in enumerate(spec.reward):
         if term.use.startswith((SCORER, FILE)):
@@ -99,7 +103,11 @@ def open_rewards(spec: PpoSpec, inputs: Inputs, note: Note) -> list[tuple[str, f
         source = inputs.model(f"reward.{number}.use")
         if not (source.path / "reward.json").is_file():
             note(f"{source.name} has no reward.json: its scores are used as they are, not normalised")
-        found.append((source.name, term.weight, load_reward_model(source, weights_dtype(cast(Any, spec)), device())))
+        if shares_base(policy, inputs.model("policy"), source):
+            model = attach_reward(policy, source, f"reward_{number}")
+        else:
+            model = load_reward_model(source, weights_dtype(cast(Any, spec)), device())
+        found.append((source.name, term.weight, model))
     return found
 
 
@@ -133,6 +141,10 @@ def actor_critic(
         width = causal(policy).get_output_embeddings().weight.shape[1]
         return ActorCritic(policy, None, ValueHead(width).to(device()), spec.temperature)
     body, head = value_from_reward(fitting[0], spec.lora)
+    if isinstance(body, Facet):
+        saved = 3 * bytes_of(causal(policy))
+        note(f"policy, reference, value and reward model share one frozen base: {saved / 1e6:,.0f} MB saved")
+        return ActorCritic(policy, body, head.to(device()), spec.temperature)
     model = ActorCritic(policy, body.to(device()), head.to(device()), spec.temperature)
     if spec.lora:
         saved = bytes_of(causal(policy)) + bytes_of(body)

@@ -19,7 +19,6 @@ from typing import Any
 import torch
 
 from align.errors import DataError, ModelError
-from align.models.packed import PACKED
 from align.models.reward import RewardModel
 from align.rollout.packing import last_states, micro_batches, pack
 from align.scoring.episode import Episode
@@ -72,11 +71,10 @@ class RewardScorer:
 def score_ids(model: RewardModel, rows: Sequence[list[int]], tokens_at_once: int, autocast: torch.dtype) -> list[float]:
     """Normalised scores of token ids, each read at a row's last token."""
     device = model.head_H.device
-    packing = model.config._attn_implementation == PACKED
     scores: list[float] = []
     with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, autocast is torch.bfloat16):
         for batch in micro_batches([len(r) for r in rows], tokens_at_once):
-            packed = pack([rows[i] for i in batch], [1] * len(batch), device, packing)
+            packed = pack([rows[i] for i in batch], [1] * len(batch), device, model.packing)
             raw_B = (last_states(model.body, packed).float() * model.head_H).sum(-1) + model.head_bias
             scores += (model.gain * raw_B + model.bias).tolist()
     return scores

@@ -14,7 +14,8 @@ The reference is the policy as it was at the start, frozen; with lora the base w
 as a copy of the reward model (at first it gives the reward model's score at every token), or as a head on the policy.
 The optimum is pi_ref exp(score / kl_coef), known in closed form, which the tests hold it against.
 
-Memory, in sets of weights: full 4 (policy, reference, value, reward) plus 12 bytes a trained weight; lora 2 frozen bases.
+Memory, in sets of weights: full 4 (policy, reference, value, reward) plus 12 bytes a trained weight; lora 2 frozen bases,
+or 1 where the reward model is an adapter of the policy's base.
 Metrics: rewards/mean (what is trained on), rewards/gold (what is not), kl (nats a sequence), entropy (nats a token), ratio,
 clip_fraction, explained_variance, tokens/mean, stops, length_reward_correlation, distinct_2, seconds and tokens a second.
 
@@ -63,7 +64,7 @@ def run(spec: PpoSpec, inputs: Inputs, out: Path, tracker: Tracker) -> dict[str,
     torch.manual_seed(spec.seed or 0)  # adapters begin at random
     policy, tokenizer = open_policy(inputs.model("policy"), spec, tracker.note)
     prompts = read_prompts(inputs.rows("prompts"), tokenizer, spec.max_new_tokens, window_of(policy))
-    rewards = open_rewards(spec, inputs, tracker.note)
+    rewards = open_rewards(spec, inputs, policy, tracker.note)
     model = actor_critic(policy, tokenizer, rewards, spec, tracker.note)
     means = means_of(model, spec)
     rows = spec.rollout_batch_size or min(spec.batch_size, ROLLOUT_ROWS)

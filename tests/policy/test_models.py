@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,13 +10,20 @@ import pytest
 import torch
 from peft import get_peft_model
 
+from align.artifact.inputs import ModelInput
 from align.errors import ModelError
+from align.models.load import load_model, save_model
 from align.models.lora import lora_config
+from align.models.reward import load_reward_model, new_reward_model, write_constants
+from align.models.tokenizer import load_tokenizer
+from align.policy import one_base
 from align.policy.experience import Rollout, look
 from align.policy.models import ActorCritic, Reference, ValueHead, bytes_of, check_output, value_from_reward
+from align.rollout.engine import Completion
 from align.rollout.packing import last_states, pack
-from align.scoring.reward_model import RewardModel
+from align.scoring.reward_model import RewardModel, score_ids
 from align.specs import LoRA
+from tests import tiny
 from tests.rewarding import EIGHT, PROMPTS, by_first_token, learner, settings, tiny_llama, tiny_model
 
 ROLLOUT = Rollout(PROMPTS, EIGHT)
@@ -106,6 +114,81 @@ def test_lora_holds_one_base_for_policy_and_reference() -> None:
     reference = Reference(model)
     assert reference._frozen is None and bytes_of(model.policy, model.policy) == bytes_of(model.policy)
     assert all("lora" in n for n, p in model.policy.named_parameters() if p.requires_grad)
+
+
+@pytest.fixture
+def adapters(tmp_path: Path) -> tuple[ModelInput, ModelInput]:
+    """A base, and a reward model that is an adapter of it, with an update and a head that are not zero."""
+    base = tiny.write_base(tmp_path / "base")
+    trained = get_peft_model(new_reward_model(load_model(base), 1), lora_config(LORA, "score"))
+    with torch.no_grad():
+        for name, parameter in trained.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(0, 0.3, generator=torch.Generator().manual_seed(len(name)))
+    save_model(trained, load_tokenizer(base), tmp_path / "reward" / "model", base.digest)
+    write_constants(tmp_path / "reward" / "model", 0.5, -1.0)
+    return base, ModelInput("rm", tmp_path / "reward" / "model", "", base)
+
+
+def on_one_base(base: ModelInput, reward: ModelInput) -> tuple[ActorCritic, RewardModel]:
+    torch.manual_seed(0)
+    policy = get_peft_model(load_model(base), lora_config(LORA))
+    assert one_base.shares_base(policy, base, reward)
+    shared = one_base.attach_reward(policy, reward, "reward_0")
+    return ActorCritic(policy, *value_from_reward(shared, LORA), 1.0), shared
+
+
+def test_on_one_base_the_reward_model_scores_and_the_value_model_starts_as_on_their_own(
+    adapters: tuple[ModelInput, ModelInput],
+) -> None:
+    model, shared = on_one_base(*adapters)
+    alone = load_reward_model(adapters[1], torch.float32, torch.device("cpu"))
+    rows = [[5, 6, 7, 8], [9, 10], [11, 12, 13, 14, 15, 16]]
+    expected = score_ids(alone, rows, 8192, torch.float32)
+    assert score_ids(shared, rows, 8192, torch.float32) == pytest.approx(expected, abs=1e-4)
+    packed = pack(rows, [1, 1, 1], torch.device("cpu"), True)
+    values = model.value_head(last_states(model.value_body, packed)).tolist()
+    assert values == pytest.approx(expected, abs=1e-4) and max(values) - min(values) > 0.01
+    before = load_model(adapters[0])
+    with model.policy.disable_adapter(), torch.no_grad():
+        ids = torch.tensor([rows[2]])
+        assert torch.equal(model.policy(ids).logits, before(ids).logits)
+
+
+def test_on_one_base_each_loss_reaches_its_own_adapter_and_nothing_else(
+    adapters: tuple[ModelInput, ModelInput],
+) -> None:
+    model, shared = on_one_base(*adapters)
+    reference = Reference(model)
+    rollout = Rollout([[5, 6]] * 2, [Completion([7, 8, 2], True), Completion([9, 2], True)])
+
+    def looked() -> Any:
+        return look(rollout, model, reference, [range(2)], (8192, None), torch.float32)
+
+    before, scores = looked(), score_ids(shared, [[5, 6, 7]], 8192, torch.float32)
+    with model.packed():
+        logprobs, _, values = model.terms(rollout.packed([0, 1], model.device, model.packing))
+    values.square().sum().backward(retain_graph=True)
+    assert all(p.grad is None for p in model.policy_parameters())
+    assert any(p.grad.abs().sum() > 0 for p in model.value_body.parameters())
+    model.zero_grad(set_to_none=True)
+    logprobs.sum().backward()
+    assert all(p.grad is None for p in model.value_parameters())
+    with torch.no_grad():
+        for parameter in (*model.policy_parameters(), *model.value_parameters()):
+            parameter.add_(0.05)
+    after = looked()
+    assert torch.equal(after.reference_BT, before.reference_BT)
+    assert score_ids(shared, [[5, 6, 7]], 8192, torch.float32) == scores
+    assert not torch.equal(after.logprobs_BT, before.logprobs_BT) and not torch.equal(after.values_BT, before.values_BT)
+
+
+def test_a_reward_model_of_another_base_keeps_its_own(adapters: tuple[ModelInput, ModelInput]) -> None:
+    base, reward = adapters
+    policy = get_peft_model(load_model(base), lora_config(LORA))
+    other = ModelInput("rm", reward.path, "", ModelInput("base", base.path, "another digest"))
+    assert not one_base.shares_base(policy, base, other)
+    assert not one_base.shares_base(load_model(base), base, reward)  # full fine-tuning moves the base itself
 
 
 def test_a_head_on_the_policy_starts_at_zero_and_a_seeded_one_as_the_literature_says() -> None:

@@ -292,6 +292,24 @@ def test_lora_writes_an_adapter_of_the_policy_and_leaves_the_base_alone(
     assert tensors and all("lora" in name for name in tensors)
 
 
+def test_with_adapters_throughout_all_four_models_lie_on_one_base(
+    trained_reward: ModelInput, base: ModelInput, prompts: RowsInput, tmp_path: Path
+) -> None:
+    """The same rollout, scores and values as on two bases, up to rounding; and only the policy is written."""
+    told, apart = tiny.Recorder(), tiny.Recorder()
+    same = {**SHORT, "reward": "rm", "lora": {"r": 2, "alpha": 4.0}, "learning_rate": 1e-3}
+    run(tmp_path / "one", base, prompts, told, [trained_reward], **same)
+    assert any("value and reward model share one frozen base" in n for n in told.notes) == (trained_reward.base == base)
+    tensors = load_file(tmp_path / "one" / "model" / "adapter_model.safetensors")
+    assert tensors and not [name for name in tensors if "value" in name or "reward" in name]
+    if trained_reward.base:
+        other = ModelInput("rm", trained_reward.path, "", ModelInput("base", base.path, "another digest"))
+        run(tmp_path / "two", base, prompts, apart, [other], **same)
+        assert any("value and reward model another" in n for n in apart.notes)
+        for name in ("rewards/mean", "rewards/std", "kl", "explained_variance"):
+            assert told.logged[0][1][name] == pytest.approx(apart.logged[0][1][name], rel=1e-3, abs=1e-5), name
+
+
 def test_what_the_reward_stage_wrote_is_the_reward_and_the_value_model(
     trained_reward: ModelInput, base: ModelInput, prompts: RowsInput, tmp_path: Path
 ) -> None:
