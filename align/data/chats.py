@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from align.data.conversations import (
+    CannotConvert,
     answer_of,
     conversation,
     prompt_of,
@@ -68,6 +69,15 @@ def alpaca_prompt(raw: Raw) -> list[dict[str, Any]]:
 def prompt_row(raw: Raw) -> Row:
     """{"prompt": text or turns}, also with a `system` column."""
     return {"prompt": prompt_of(raw["prompt"], "prompt", raw.get("system"))}
+
+
+def conflict_row(raw: Raw) -> Row:
+    """{"prompt" or "fact", "old": answer, "new": answer}: a fact that the new data contradicts (align/data/conflicts.py)."""
+    for name in ("old", "new"):
+        if not str(raw[name]).strip():
+            raise CannotConvert(name, "is empty", f"{name}_empty")
+    prompt = prompt_of(raw.get("prompt") or raw["fact"], "prompt", raw.get("system"))
+    return {"prompt": prompt, "reference": raw["new"], "meta": {"old": raw["old"]}}
 
 
 def transcript_prompt_row(raw: Raw) -> Row:

@@ -14,7 +14,7 @@ _PAIRS = ("pairs", "hh", "llamafactory", "swift")
 FORMATS: dict[str, tuple[str, ...]] = {
     "text": ("text",),
     "messages": (*_CHATS, "prompt_completion", "alpaca", "openassistant", "transcript"),
-    "prompt": ("transcript", "prompt", *_CHATS, "openassistant", "alpaca", "pairs", "hh"),
+    "prompt": ("conflicts", "transcript", "prompt", *_CHATS, "openassistant", "alpaca", "pairs", "hh"),
     "preference": (*_PAIRS, *_LISTS, "openassistant"),
     "unpaired_preference": ("kto", *_PAIRS),
     "ranking": (*_LISTS, "openassistant"),
