@@ -11,6 +11,7 @@ from pydantic import Field, PrivateAttr, ValidationError
 from align.errors import Problem, RecipeError
 from align.recipe_yaml import Document, read_document
 from align.specs import STAGES, EvaluateSpec, PrepareSpec, Settings, Spec
+from align.specs.suites import SUITES
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
 RESERVED = ("base", "none")
@@ -46,8 +47,9 @@ class Recipe(Settings):
     def steps(self) -> dict[str, Spec]:
         """Every step that a plan of this recipe has, in the order written: data entries first, stages expanded."""
         steps: dict[str, Spec] = dict(self.data)
+        grew_from = {name: getattr(spec, spec.trains) for name, spec in self.stages.items() if spec.trains}
         for name, spec in self.stages.items():
-            steps |= spec.expand(name) if isinstance(spec, EvaluateSpec) else {name: spec}
+            steps |= spec.expand(name, grew_from) if isinstance(spec, EvaluateSpec) else {name: spec}
         return steps
 
 
@@ -96,14 +98,17 @@ def _parse(document: Document) -> tuple[Recipe | None, list[Problem]]:
 def _explain(error: ValidationError, model: type[Settings], place: str, document: Document) -> list[Problem]:
     problems = []
     for item in error.errors():
-        keys = [
-            str(k) for k in item["loc"] if not str(k).startswith(("function-", "str", "list[", "LoRA")) or k == "strict"
-        ]
+        keys, model_there = _place(model, item["loc"])
         path = ".".join([*filter(None, [place]), *keys])
         if item["type"] == "extra_forbidden":
-            message = f"unknown key. {_did_you_mean(keys[-1], _fields(model, keys[:-1]))}"
+            message = f"unknown key. {_did_you_mean(keys[-1], _fields(model_there))}"
         elif item["type"] == "missing":
             message = "is missing" + _described(model, keys)
+        elif item["type"] == "union_tag_not_found":
+            path, message = f"{path}.kind", f"is missing. Known: {', '.join(SUITES)}."
+        elif item["type"] == "union_tag_invalid":
+            path, tag = f"{path}.kind", str(item.get("ctx", {}).get("tag"))
+            message = f"unknown kind {tag}. {_did_you_mean(tag, SUITES)}"
         elif item["type"] == "value_error":
             message = item["msg"].removeprefix("Value error, ")
         elif item["type"] == "string_pattern_mismatch":
@@ -114,12 +119,27 @@ def _explain(error: ValidationError, model: type[Settings], place: str, document
     return problems
 
 
-def _fields(model: type[Settings], keys: list[str]) -> list[str]:
-    """The keys that could stand at a place inside a settings model, for the hint about a wrong one."""
-    for key in keys:
+def _place(model: type[Settings], loc: tuple[int | str, ...]) -> tuple[list[str], type[Settings]]:
+    """The keys as a person wrote them, and the settings that the last of them stands in.
+
+    pydantic puts what it tried in between: a suite's kind, the name of a validator or of a type in a union.
+    """
+    keys: list[str] = []
+    for index, key in enumerate(map(str, loc)):
+        if loc[0] == "suites" and index == 2 and key in SUITES:
+            model = SUITES[key]
+            continue
+        if key.startswith(("function-", "list[", "LoRA")) or key in ("str", "dict", "int", "float", "bool"):
+            continue
         field = next((f for n, f in model.model_fields.items() if key in (n, f.alias)), None)
-        inner = _settings_in(field.annotation) if field else None
+        inner = _settings_in(field.annotation) if field and index < len(loc) - 1 else None
         model = inner or model  # a key of a dictionary (a suite's or data entry's name) stays at the same model
+        keys.append(key)
+    return keys, model
+
+
+def _fields(model: type[Settings]) -> list[str]:
+    """The keys that could stand in a settings model, for the hint about a wrong one."""
     return [f.alias or n for n, f in model.model_fields.items()]
 
 

@@ -32,7 +32,7 @@ def _hermetic(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def subject() -> Any:
-    """A small random model with what is needed to measure it (align.evals.suites.Subject)."""
+    """A small random model with what is needed to measure it (align.evals.asking.Subject)."""
     from tests.subjects import make_subject
 
     return make_subject()

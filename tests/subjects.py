@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from align.evals.suites import Subject
+from align.evals.asking import Subject
+from align.evals.contract import Ask, Others
+from align.evals.measured import Measured
+from align.evals.suites import MEASURE
 from align.models.new import new_model, train_tokenizer
 from align.rollout.portable import PortableEngine
 from align.specs.pretrain import Architecture
+from align.specs.suites import Suite
 
 TEXTS = ["the quick brown fox jumps over the lazy dog", "a cat sat on the mat", "what is a fox ?"] * 3
 
@@ -18,6 +22,14 @@ def make_subject() -> Subject:
     tokenizer = train_tokenizer(TEXTS, architecture)
     model = new_model(architecture, tokenizer, seed=0).eval()
     return Subject(model, tokenizer, PortableEngine(model, tokenizer, 3), 3, 128, 0)
+
+
+def asked(
+    suite: Suite, subject: Subject, rows: list[dict[str, Any]], row_type: str = "prompt", **others: Any
+) -> Measured:
+    """What the suite finds. `others`: further models and rows by the setting that names them."""
+    given = Others(others.__getitem__, others.__getitem__)
+    return MEASURE[suite.kind](Ask(suite, subject, rows, row_type, lambda done, total: None, given, "suites.it"))
 
 
 def user(text: str) -> list[dict[str, Any]]:

@@ -10,14 +10,18 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from align.cli import words
+from align.cli import ledger, words
 
 MARGIN = 4
+ROWS_IN_FULL = 30  # a longer table tells the slices of each suite's first number alone
 
 
 def show(console: Console, report: dict[str, Any], title: str) -> None:
     """Prints the report. `*` marks what differs from the baseline beyond the 95 % interval of the paired difference."""
+    left_out = len(report["rows"])
+    report = {**report, "rows": telling(report["rows"])}
     rows = report["rows"]
+    left_out -= len(rows)
     counts = {row_count(r) for r in rows} - {None}
     lone = counts.pop() if len(counts) == 1 else None
     head = f"{title}, n = {lone:,}" if lone else title
@@ -27,6 +31,22 @@ def show(console: Console, report: dict[str, Any], title: str) -> None:
         console.print(Text(f"  ± half the 95 % interval   * differs from {report['baseline']} beyond it", "dim"))
     elif any(half_width(v) for r in rows for v in r["values"].values()):
         console.print(Text("  ± half the 95 % interval", "dim"))
+    if left_out:
+        console.print(Text(f"  {words.plural(left_out, 'more row')} by slice and axis: align show --json", "dim"))
+    ledger.show(console, report.get("ledger", []))
+
+
+def telling(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows that a terminal shows: no axes, and in a long table only one metric's slices a suite."""
+    rows = [r for r in rows if not (r.get("slice") or "").startswith("axis_")]
+    if len(rows) <= ROWS_IN_FULL:
+        return rows
+    first: dict[str, str] = {}
+    for row in sorted(
+        rows, key=lambda r: words.MAIN.index(r["metric"]) if r["metric"] in words.MAIN else len(words.MAIN)
+    ):
+        first.setdefault(row["suite"], row["metric"])
+    return [r for r in rows if (r.get("slice") or "all") == "all" or r["metric"] == first[r["suite"]]]
 
 
 def _fitting(report: dict[str, Any], width: int, head: str) -> Iterator[list[str]]:

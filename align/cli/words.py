@@ -16,6 +16,8 @@ LABELS = {
     "rewards/mean": "reward",
     "rewards/gold": "gold reward",
     "kl": "KL",
+    "kl_per_token": "KL a token",
+    "bits_per_byte": "bits per byte",
     "ece": "ECE",
     "rewards/margins": "margin",
     "mean_token_accuracy": "token accuracy",
@@ -40,7 +42,17 @@ LIVE = (
     "memory",
 )  # worth watching, most telling first
 
-MAIN = ("gold", "win_rate", "accuracy", "bits_per_byte", "loss")  # of a suite's metrics
+MAIN = (
+    "gold",
+    "win_rate",
+    "drop",
+    "accuracy",
+    "score",
+    "format",
+    "bits_per_byte",
+    "loss",
+    "kl",
+)  # of a suite's metrics
 
 
 def number(value: float) -> str:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from align.errors import DataError
 from align.quickstart import gold
-from align.specs.evaluate import ScorerName
+from align.specs.suites import ScorerName
 
+_NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
 _FINAL_NUMBER = re.compile(r"####\s*\$?\s*(-?\d[\d,]*(?:\.\d+)?|-?\.\d+)")
 
 
@@ -60,6 +62,30 @@ def final_number(text: str) -> float | None:
     """The number after the last ####, commas and a dollar sign taken out; None where there is none."""
     found = _FINAL_NUMBER.findall(text)
     return float(found[-1].replace(",", "")) if found else None
+
+
+def agrees(answer: Answer, how: str) -> float:
+    """1 when the answer is the reference (`exact`), holds it (`contains`), or ends in the same number (`number`).
+
+    Case, white space and Unicode form do not count. Raises DataError where the prompt came without a reference.
+    """
+    if not answer.reference:
+        raise DataError(
+            f"the prompt {answer.prompt[-1]['content'][:60]!r}", "it came without a reference to compare with",
+            "Prompt rows with a reference, or conversations and pairs", "Name other rows, or another suite.",
+        )  # fmt: skip
+    said, wanted = plain(answer.text), plain(answer.reference)
+    if how == "number":
+        numbers = [_NUMBER.findall(text) for text in (said, wanted)]
+        return float(all(numbers) and float(numbers[0][-1].replace(",", "")) == float(numbers[1][-1].replace(",", "")))
+    return float(
+        said == wanted if how == "exact" else re.search(rf"(?<!\w){re.escape(wanted)}(?!\w)", said) is not None
+    )
+
+
+def plain(text: str) -> str:
+    """Text without regard to case, white space and Unicode form."""
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
 SCORERS: dict[ScorerName, Callable[[Answer], dict[str, float]]] = {

@@ -48,6 +48,10 @@ class Settings(BaseModel):
         """
         return port
 
+    def references(self) -> dict[str, tuple[str, Port]]:
+        """Input name -> (what the recipe wrote, port). Nested ones are dotted: `models.0`, `suites.general.data`."""
+        return {path: (value, port) for path, value, port in _walk(self, "") if port and value is not None}
+
 
 class Spec(Settings):
     """Settings of one step. `version` is raised whenever the same settings would give other numbers."""
@@ -61,10 +65,6 @@ class Spec(Settings):
 
     kind: str
     seed: int | None = Field(None, description="this stage's own seed; the recipe's when not given")
-
-    def references(self) -> dict[str, tuple[str, Port]]:
-        """Input name -> (what the recipe wrote, port). Nested ones are dotted: `models.0`, `suites.general.data`."""
-        return {path: (value, port) for path, value, port in _walk(self, "") if port and value is not None}
 
     def identity(self) -> dict[str, Any]:
         """The settings that decide the result: everything but runtime fields and the names of inputs."""

@@ -6,41 +6,26 @@ a new model does not measure the others again.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from align.specs.base import Model, Port, Settings, Spec
-
-SuiteKind = Literal["generation", "preference", "loss"]
-ScorerName = Literal["stops", "length", "quickstart", "gsm8k"]
-SUITE_KINDS: tuple[SuiteKind, ...] = ("generation", "preference", "loss")
-ROWS_OF_SUITE = {"generation": ("prompt",), "preference": ("preference",), "loss": ("text", "messages")}
-
-
-class Suite(Settings):
-    """One question asked of a model. `kind` is the suite's own name when that is a kind."""
-
-    kind: SuiteKind
-    data: Annotated[str, Port("rows", ("prompt", "preference", "messages", "text"))]
-    scorers: list[ScorerName] = Field(["stops", "length"], description="generation: what is scored in each answer")
-    max_new_tokens: int = Field(256, ge=1)
-    temperature: float = Field(0.0, ge=0, description="0 is greedy")
-    limit: int | None = Field(None, ge=1, description="only so many rows, the first ones")
-    against: Model | None = Field(None, description="preference: the reference model of the implicit reward")
-
-    def narrow(self, field: str, port: Port) -> Port:
-        return Port("rows", ROWS_OF_SUITE[self.kind]) if field == "data" else port
+from align.specs.base import Model, Port, Spec
+from align.specs.suites import SUITES, AnySuite
 
 
 class EvaluateSettings(Spec):
     runtime: ClassVar = frozenset({"batch_size"})
     writes: ClassVar = "report"
 
-    suites: dict[str, Suite] = Field(min_length=1)
+    suites: dict[str, AnySuite] = Field(min_length=1)
     max_length: int = Field(1024, ge=8, description="tokens a row at most")
     chat_template: str | None = Field(None, description="`chatml`, or a Jinja file, for models that have none")
-    batch_size: int = Field(64, ge=1, description="rows a forward pass")
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="of the weights: bfloat16 is several times faster on GPUs, and rounds likelihoods"
+    )
+    batch_size: int = Field(64, ge=1, description="rows a forward pass, and completions sampled at once")
 
     @field_validator("suites", mode="before")
     @classmethod
@@ -48,7 +33,7 @@ class EvaluateSettings(Spec):
         if not isinstance(suites, dict):
             return suites
         return {
-            name: {"kind": name, **suite} if isinstance(suite, dict) and name in SUITE_KINDS else suite
+            name: {"kind": name, **suite} if isinstance(suite, dict) and name in SUITES else suite
             for name, suite in suites.items()
         }
 
@@ -56,7 +41,7 @@ class EvaluateSettings(Spec):
 class MeasureSpec(EvaluateSettings):
     """One model through every suite."""
 
-    version: ClassVar = 2  # 2: estimates carry their standard error
+    version: ClassVar = 3  # 3: suites of their own kinds, answers from the engine that suits the device
 
     kind: Literal["measure"] = "measure"
     model: Model
@@ -65,7 +50,7 @@ class MeasureSpec(EvaluateSettings):
 class CompareSpec(Spec):
     """Reports of several models side by side."""
 
-    version: ClassVar = 2  # 2: differences of ratios too, and tests
+    version: ClassVar = 3  # 3: drops from the baseline and along the chain
     writes: ClassVar = "report"
     seeded: ClassVar = False
 
@@ -73,6 +58,7 @@ class CompareSpec(Spec):
     reports: list[Annotated[str, Port("report")]] = Field(min_length=1)
     names: list[str]
     baseline: str | None = None
+    parents: dict[str, str] = Field(default_factory=dict, description="the compared model that each grew from")
 
 
 class EvaluateSpec(EvaluateSettings):
@@ -84,10 +70,28 @@ class EvaluateSpec(EvaluateSettings):
         None, description="the model that differences are taken against; the first when not given"
     )
 
-    def expand(self, name: str) -> dict[str, Spec]:
-        """Step name -> step: `evaluate.sft`, `evaluate.dpo` ... and `evaluate` itself, the join."""
+    def expand(self, name: str, grew_from: Mapping[str, str]) -> dict[str, Spec]:
+        """Step name -> step: `evaluate.sft`, `evaluate.dpo` ... and `evaluate` itself, the join.
+
+        `grew_from`: of every stage that trains, the model it began with.
+        """
         shared = self.model_dump(by_alias=True, exclude={"kind", "models", "baseline"})
         steps: dict[str, Spec] = {f"{name}.{m}": MeasureSpec(model=m, **shared) for m in self.models}
-        baseline = self.baseline or self.models[0]
-        steps[name] = CompareSpec(reports=list(steps), names=list(self.models), baseline=baseline, seed=self.seed)
+        ancestors = {m: self._ancestor(m, grew_from) for m in self.models}
+        steps[name] = CompareSpec(
+            reports=list(steps),
+            names=list(self.models),
+            baseline=self.baseline or self.models[0],
+            parents={m: a for m, a in ancestors.items() if a},
+            seed=self.seed,
+        )
         return steps
+
+    def _ancestor(self, model: str, grew_from: Mapping[str, str]) -> str | None:
+        """The nearest evaluated model that this one grew from."""
+        seen = {model}
+        while (model := grew_from.get(model, "")) and model not in seen:
+            if model in self.models:
+                return model
+            seen.add(model)
+        return None

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from align.artifact.digests import of_file
 from align.specs.base import Model, Port, Settings, Spec
-from align.specs.evaluate import ScorerName
+from align.specs.suites import ScorerName
 from align.specs.training import LoRA, Scheduler
 
 SCORER, FILE = "scorer:", "file:"

@@ -203,6 +203,36 @@ def test_a_comparison_of_many_models_fits_eighty_columns_with_the_baseline_in_ea
     assert {m for head in heads for m in head.split()} >= set(report(models)["models"])
 
 
+def test_a_long_table_keeps_every_metric_and_leaves_out_slices_and_axes_by_number() -> None:
+    parts = ["all", *(f"slice{i}" for i in range(9)), "axis_safe"]
+    rows = [
+        {"suite": "probes", "metric": m, "slice": part, "better": None, "values": {"base": value(0.5)}}
+        for m in ("format", "gold", "facts", "stops")
+        for part in parts
+    ]
+    lines_ = drawn({"baseline": "base", "models": ["base"], "rows": rows})
+    assert [sum(line.strip().startswith(m) for line in lines_) for m in ("format", "gold", "facts", "stops")] == [
+        1,
+        10,
+        1,
+        1,
+    ]
+    assert any("31 more rows" in line for line in lines_) and not any("safe" in line for line in lines_)
+
+
+def test_the_ledger_tells_what_each_step_forgot() -> None:
+    step, total = value(0.031, 0.004), value(0.05, 0.06)
+    about = {"suite": "general", "metric": "bits_per_byte", "root": "base"}
+    entries = [
+        {**about, "model": "sft", "parent": "base", "step": step, "total": step},
+        {**about, "model": "dpo", "parent": "sft", "step": total, "total": step},
+    ]
+    lines_ = drawn({**report(), "ledger": entries})
+    sft, dpo = (next(line for line in lines_ if line.strip().startswith(f"{m} from")) for m in ("sft", "dpo"))
+    assert sft.split()[-3:] == ["+0.031", "±", "0.004*"]
+    assert dpo.split()[3:] == ["+0.050", "±", "0.060", "+0.031", "±", "0.004*"]
+
+
 TIMES = [(0.42, "0.4 s"), (7, "7 s"), (59.6, "1 min"), (200, "3 min 20 s"), (7500, "2 h 5 min"), (90000, "1 day 1 h")]
 
 

@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from align.errors import DataError
-from align.evals import suites
-from align.evals.suites import Subject
-from align.specs.evaluate import Suite
-from tests.subjects import assistant, user
+from align.evals.asking import Subject
+from align.evals.contract import Ask, Others
+from align.evals.measured import summarize
+from align.evals.suites.preference import sides
+from align.specs.suites import GenerationSuite, LossSuite, PreferenceSuite
+from tests.subjects import asked, assistant, user
 
-
-def silent(done: int, total: int) -> None:
-    pass
+PREFERENCE, LOSS = PreferenceSuite(data="p"), LossSuite(data="l")
 
 
 def logprob(subject: Subject, prompt: list[dict[str, Any]], answer: str) -> float:
@@ -42,16 +42,14 @@ PAIRS = [
 
 
 def test_preference_logprobs_equal_plain_transformers_row_by_row(subject: Subject) -> None:
-    found = suites.preference_logprobs(subject, PAIRS, silent)
-    for i, pair in enumerate(PAIRS):
-        assert found[2 * i] == pytest.approx(logprob(subject, pair["prompt"], pair["chosen"][0]["content"]), abs=1e-4)
-        assert found[2 * i + 1] == pytest.approx(
-            logprob(subject, pair["prompt"], pair["rejected"][0]["content"]), abs=1e-4
-        )
+    ask = Ask(PREFERENCE, subject, PAIRS, "preference", lambda done, total: None, Others({}.get, {}.get))  # type: ignore[arg-type]
+    for pair, chosen, rejected in zip(PAIRS, *sides(ask, subject), strict=True):
+        assert chosen == pytest.approx(logprob(subject, pair["prompt"], pair["chosen"][0]["content"]), abs=1e-4)
+        assert rejected == pytest.approx(logprob(subject, pair["prompt"], pair["rejected"][0]["content"]), abs=1e-4)
 
 
 def test_preference_accuracy_counts_wins_and_half_of_ties(subject: Subject) -> None:
-    found = suites.preference(subject, PAIRS, silent).values["accuracy"]
+    found = asked(PREFERENCE, subject, PAIRS, "preference").values["accuracy"]
     by_hand = [
         logprob(subject, p["prompt"], p["chosen"][0]["content"])
         > logprob(subject, p["prompt"], p["rejected"][0]["content"])
@@ -61,21 +59,20 @@ def test_preference_accuracy_counts_wins_and_half_of_ties(subject: Subject) -> N
 
 
 def test_a_model_against_itself_has_no_margin(subject: Subject) -> None:
-    own = suites.preference_logprobs(subject, PAIRS, silent)
-    found = suites.preference(subject, PAIRS, silent, own)
+    found = asked(PreferenceSuite(data="p", against="m"), subject, PAIRS, "preference", against=subject)
     assert found.values["logratio_margin"] == [0.0] * 4
     assert found.values["reward_accuracy"] == [0.5] * 4
 
 
 def test_rows_of_one_prompt_are_one_cluster_and_slices_are_told_apart(subject: Subject) -> None:
-    summary = suites.summarize(suites.preference(subject, PAIRS, silent))
+    summary = summarize(asked(PREFERENCE, subject, PAIRS, "preference"))
     assert summary["accuracy"]["all"]["n"] == 4 and summary["accuracy"]["all"]["clusters"] == 3
     assert summary["accuracy"]["tie"]["n"] == 1
 
 
 def test_loss_is_the_mean_over_assistant_tokens_only(subject: Subject) -> None:
     rows = [{"messages": user("a dog") + assistant("sat on the mat")}, {"messages": user("fox") + assistant("jumps")}]
-    summary = suites.summarize(suites.loss(subject, rows, "messages", silent))
+    summary = summarize(asked(LOSS, subject, rows, "messages"))
     total = sum(-logprob(subject, r["messages"][:1], r["messages"][1]["content"]) for r in rows)
     tokens = sum(len(subject.tokenizer(r["messages"][1]["content"])["input_ids"]) + 1 for r in rows)
     assert summary["loss"]["all"]["value"] == pytest.approx(total / tokens, rel=1e-4)
@@ -83,16 +80,16 @@ def test_loss_is_the_mean_over_assistant_tokens_only(subject: Subject) -> None:
 
 def test_bits_per_byte_divides_by_bytes_and_not_tokens(subject: Subject) -> None:
     rows = [{"text": "the quick brown fox"}, {"text": "a cät sat"}]
-    measured = suites.loss(subject, rows, "text", silent)
+    measured = asked(LOSS, subject, rows, "text")
     total = sum(measured.values["loss"])
     by_hand = total / math.log(2) / sum(len(r["text"].encode()) for r in rows)
-    assert suites.summarize(measured)["bits_per_byte"]["all"]["value"] == pytest.approx(by_hand)
+    assert summarize(measured)["bits_per_byte"]["all"]["value"] == pytest.approx(by_hand)
 
 
 def test_generation_is_greedy_and_scored_by_name(subject: Subject) -> None:
     rows = [{"prompt": user(t), "slice": t[0]} for t in ("what is a fox ?", "a dog", "the mat sat on a cat", "fox")]
-    suite = Suite(kind="generation", data="x", scorers=["stops", "length"], max_new_tokens=5)
-    measured = suites.generation(subject, rows, suite, silent)
+    suite = GenerationSuite(data="x", scorers=["stops", "length"], max_new_tokens=5)
+    measured = asked(suite, subject, rows)
     for row, answer, tokens in zip(rows, measured.answers, measured.values["tokens"], strict=True):
         ids = subject.tokenizer.apply_chat_template(row["prompt"], add_generation_prompt=True, return_dict=False)
         stop = subject.tokenizer.eos_token_id
@@ -100,11 +97,11 @@ def test_generation_is_greedy_and_scored_by_name(subject: Subject) -> None:
         while len(alone) < 5 and stop not in alone:  # by hand: one row, no padding, no cache
             with torch.no_grad():
                 alone.append(int(subject.model(torch.tensor([ids + alone])).logits[0, -1].argmax()))
-        assert answer.text == subject.tokenizer.decode([t for t in alone if t != stop], skip_special_tokens=True)
+        assert answer.answer.text == subject.tokenizer.decode([t for t in alone if t != stop], skip_special_tokens=True)
         assert tokens == len(alone)
 
 
 def test_what_does_not_fit_the_window_is_refused(subject: Subject) -> None:
-    suite = Suite(kind="generation", data="x", max_new_tokens=200)
-    with pytest.raises(DataError, match="window is 128"):
-        suites.generation(subject, [{"prompt": user("fox")}], suite, silent)
+    suite = GenerationSuite(data="x", max_new_tokens=200)
+    with pytest.raises(DataError, match=r"suites.it: prompt and max_new_tokens need up to .* window of model is 128"):
+        asked(suite, subject, [{"prompt": user("fox")}])

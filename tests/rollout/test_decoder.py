@@ -10,7 +10,7 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import GPT2Config, GPT2LMHeadModel, MistralConfig, MistralForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
-from align.evals.suites import Subject
+from align.evals.asking import Subject
 from align.models.packed import PACKED
 from align.rollout import fast
 from align.rollout.engine import Completion, Sampling

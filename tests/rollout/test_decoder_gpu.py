@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from align.evals.suites import Subject
+from align.evals.asking import Subject
 from align.models.new import new_model, train_tokenizer
 from align.rollout import fast
 from align.rollout.engine import Completion, Sampling

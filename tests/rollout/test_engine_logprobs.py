@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from align.evals.suites import Subject
+from align.evals.asking import Subject
 from align.policy.experience import Rollout, look
 from align.policy.models import ActorCritic, Reference, ValueHead
 from align.rollout.engine import Sampling

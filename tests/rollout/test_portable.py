@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 import torch
 
-from align.evals.suites import Subject
+from align.evals.asking import Subject
 from align.rollout.engine import Sampling
 from align.rollout.portable import PortableEngine
 

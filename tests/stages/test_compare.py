@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from align.artifact.inputs import Inputs, ReportInput
-from align.evals.suites import Measured, summarize
+from align.evals.measured import Measured, summarize
 from align.specs import CompareSpec
 from align.stages import compare
 from tests.tiny import Recorder

@@ -61,8 +61,8 @@ def test_what_the_model_said_is_kept_as_rows(tuned: dict[str, Any], tmp_path: Pa
 
 def test_a_reference_is_scored_once_and_then_read_from_the_cache(tuned: dict[str, Any], tmp_path: Path) -> None:
     first = run(tuned, tmp_path / "one", "sft", against="base", preference=1)
-    kept = list(tmp_path.rglob("reference-logprobs/*.json"))
-    assert len(kept) == 1 and len(json.loads(kept[0].read_text())) == 80
+    kept = list(tmp_path.rglob("logprobs/*.json"))
+    assert [len(json.loads(path.read_text())) for path in kept] == [80, 80]  # the model's own and the reference's
     margins = first["report"]["suites"]["preference"]["rows"]["values"]["logratio_margin"]
     assert any(abs(m) > 0.01 for m in margins)
     itself = run(tuned, tmp_path / "two", "base", against="base", preference=1)

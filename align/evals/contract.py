@@ -1,0 +1,88 @@
+"""What every suite is handed: a model, its own settings, rows, and whatever else its settings name as inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from align.artifact.inputs import Inputs, RowsInput
+from align.data.store_rows import read_rows
+from align.errors import DataError, ModelError
+from align.evals import asking
+from align.evals.asking import Subject
+from align.evals.measured import Progress, Row
+from align.evals.opening import Opener
+from align.scoring.episode import Episode
+from align.specs.suites import Suite
+
+
+@dataclass(frozen=True)
+class Others:
+    """What else a suite's settings name, by the setting's name, opened when it is asked for."""
+
+    model: Callable[[str], Subject]
+    rows: Callable[[str], list[Row]]
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One suite on one model. `where` is the suite's place in the settings, for people."""
+
+    suite: Any
+    subject: Subject
+    rows: list[Row]
+    row_type: str
+    progress: Progress
+    others: Others
+    where: str = "suites"
+
+    def alike(self, other: Subject) -> Subject:
+        """`other`, or a ModelError where its tokens are not the measured model's."""
+        ours, theirs = self.subject.tokenizer.get_vocab(), other.tokenizer.get_vocab()
+        known = other.model.get_input_embeddings().weight.shape[0]
+        if any(ours.get(token) != i for token, i in theirs.items()) or max(ours.values()) >= known:
+            raise ModelError(
+                f"{self.where}.against", f"{other.name} has other tokens than {self.subject.name}",
+                "The likelihood of an answer can be compared only over the same tokens",
+                "Name a model of the same family, with the same chat_template.",
+            )  # fmt: skip
+        return other
+
+    def answers(self, subject: Subject | None = None, part: tuple[int, int] = (0, 1), **other: Any) -> list[Episode]:
+        """Answers of the measured model (or another) to the suite's rows, as its settings say."""
+        told = {"max_new_tokens": self.suite.max_new_tokens, "temperature": getattr(self.suite, "temperature", 0.0)}
+        told |= {"rows": self.rows, "progress": self.part(*part), "where": self.where, **other}
+        return asking.answers(subject or self.subject, **told)
+
+    def part(self, number: int, count: int) -> Progress:
+        """Progress of the `number`-th of `count` passes over the rows."""
+
+        def told(done: int, total: int) -> None:
+            self.progress(number * total + done, count * total)
+
+        return told
+
+
+def ask_of(
+    name: str, suite: Suite, subject: Subject, inputs: Inputs, opener: Opener, progress: Progress
+) -> tuple[Ask, RowsInput]:
+    """The suite called `name` asked of a model, its rows read, and where they came from."""
+    where = f"suites.{name}"
+
+    def rows_of(field: str) -> list[Row]:
+        source, wanted = inputs.rows(f"{where}.{field}"), suite.references()[field][1].row_types
+        return list(read_rows(source.files, source.type, _as_type(source, wanted)))
+
+    source = inputs.rows(f"{where}.data")
+    rows = rows_of("data")[: suite.limit]
+    if not rows:
+        raise DataError(f"{where}.data", f"{source.name} has no rows", "A suite asks at least one")
+    row_type = _as_type(source, suite.references()["data"][1].row_types)
+    others = Others(lambda field: opener.subject(inputs.model(f"{where}.{field}")), rows_of)
+    return Ask(suite, subject, rows, row_type, progress, others, where), source
+
+
+def _as_type(source: RowsInput, wanted: tuple[str, ...]) -> str:
+    """The rows' own type where it is wanted, else the first that is: what they are cast to."""
+    return source.type if source.type in wanted else wanted[0]

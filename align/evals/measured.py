@@ -1,0 +1,91 @@
+"""What a suite finds, row by row, and the estimates that follow from it.
+
+What is measured per row is kept, so that two models can be compared on the same rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from align.artifact.digests import of_value
+from align.evals import statistics
+from align.evals.statistics import Estimate
+from align.scoring.episode import Episode
+
+Progress = Callable[[int, int], None]
+Row = dict[str, Any]
+
+
+@dataclass
+class Measured:
+    """Per row: values by metric, the weight each value is divided by (tokens, bytes; 1 for a plain mean; 0 where the metric
+    does not apply to the row), the cluster (rows of one prompt), slice and axis, and for generations the answer.
+
+    `whole`: estimates that are no mean over rows, such as the difference of two slices.
+    """
+
+    values: dict[str, list[float]] = field(default_factory=dict)
+    weights: dict[str, list[float]] = field(default_factory=dict)
+    clusters: list[str] = field(default_factory=list)
+    slices: list[str | None] = field(default_factory=list)
+    axes: list[str | None] = field(default_factory=list)
+    answers: list[Episode] = field(default_factory=list)
+    whole: dict[str, Estimate] = field(default_factory=dict)
+
+    def add(self, metric: str, values: Sequence[float], weights: Sequence[float] | None = None) -> None:
+        self.values[metric] = [float(v) for v in values]
+        if weights is not None:
+            self.weights[metric] = [float(w) for w in weights]
+
+    def groups(self) -> dict[str, list[int]]:
+        """Row numbers by part: `all`, each slice, and each axis as `axis_NAME` where there are several."""
+        groups: dict[str, list[int]] = {"all": list(range(len(self.clusters)))}
+        several = len(set(self.axes)) > 1
+        for index, (part, axis) in enumerate(zip(self.slices, self.axes or self.slices, strict=True)):
+            if part is not None:
+                groups.setdefault(part, []).append(index)
+            if several and axis is not None:
+                groups.setdefault(f"axis_{axis}", []).append(index)
+        return groups
+
+    def estimate(self, metric: str, rows: Sequence[int]) -> Estimate | None:
+        """The mean over those of the rows that the metric applies to; None where it applies to none."""
+        weights = self.weights.get(metric)
+        rows = [i for i in rows if weights is None or weights[i]]
+        if not rows:
+            return None
+        values, clusters = [self.values[metric][i] for i in rows], [self.clusters[i] for i in rows]
+        if weights is None or all(weights[i] == 1 for i in rows):
+            return statistics.mean(values, clusters)
+        return statistics.ratio(values, [weights[i] for i in rows], clusters)
+
+
+def about(rows: list[Row]) -> Measured:
+    """Nothing measured yet of these rows."""
+    clusters = [of_value(r.get("prompt") or r.get("messages") or r.get("text"))[:16] for r in rows]
+    return Measured(clusters=clusters, slices=[r.get("slice") for r in rows], axes=[r.get("axis") for r in rows])
+
+
+def summarize(measured: Measured) -> dict[str, Any]:
+    """Estimates by metric, overall (`all`), by slice and by axis where rows have them."""
+    groups = measured.groups()
+    out: dict[str, Any] = {}
+    for metric in measured.values:
+        found = {part: measured.estimate(metric, rows) for part, rows in groups.items()}
+        if told := {part: estimate.to_json() for part, estimate in found.items() if estimate}:
+            out[metric] = told
+    return out | {metric: {"all": estimate.to_json()} for metric, estimate in measured.whole.items()}
+
+
+def report_of(measured: Measured) -> dict[str, Any]:
+    """The estimates and, in `rows`, all that they were made from."""
+    rows = {
+        "values": measured.values,
+        "weights": measured.weights,
+        "clusters": measured.clusters,
+        "slices": measured.slices,
+        "axes": measured.axes,
+    }
+    return {"metrics": summarize(measured), "rows": rows}

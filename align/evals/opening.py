@@ -1,0 +1,46 @@
+"""Models as suites need them, each opened once a step: the one measured, references, and reward models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from align.artifact.inputs import ModelInput
+from align.evals.asking import Subject
+from align.models.load import load_model
+from align.models.tokenizer import fit_model, ready_tokenizer, set_chat_template
+from align.rollout.opening import open_engine
+from align.specs.evaluate import MeasureSpec
+
+Note = Callable[[str], None]
+
+
+class Opener:
+    """Opens models on the fastest device there is, in the precision that the stage states."""
+
+    def __init__(self, spec: MeasureSpec, cache: Path, note: Note) -> None:
+        self._spec, self._cache, self._note = spec, cache, note
+        self._subjects: dict[str, Subject] = {}
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.dtype = torch.bfloat16 if spec.precision == "bfloat16" else torch.float32
+
+    def subject(self, source: ModelInput) -> Subject:
+        """The model with its tokenizer repaired as training repairs it, and the engine that samples from it."""
+        if source.digest not in self._subjects:
+            self._subjects[source.digest] = self._open(source)
+        return self._subjects[source.digest]
+
+    def _open(self, source: ModelInput) -> Subject:
+        spec = self._spec
+        tokenizer = ready_tokenizer(source, self._note, conversations=False)
+        if not tokenizer.chat_template and spec.chat_template:
+            set_chat_template(tokenizer, spec.chat_template, self._note)
+        model = load_model(source, self.dtype, self.device)
+        fit_model(model, tokenizer)
+        engine = open_engine(model, tokenizer, spec.batch_size, "auto", self._note)
+        return Subject(
+            model, tokenizer, engine, spec.batch_size, spec.max_length, spec.seed or 0,
+            source.name, source.digest, self._cache,
+        )  # fmt: skip

@@ -1,0 +1,18 @@
+"""The suites: each takes an `Ask` and gives, per row, numbers to be averaged, and what the model said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from align.evals.contract import Ask
+from align.evals.measured import Measured
+from align.evals.suites import format, generation, kl, loss, preference, retention
+
+MEASURE: dict[str, Callable[[Ask], Measured]] = {
+    "generation": generation.measure,
+    "loss": loss.measure,
+    "preference": preference.measure,
+    "kl": kl.measure,
+    "format": format.measure,
+    "retention": retention.measure,
+}

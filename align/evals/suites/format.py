@@ -1,0 +1,54 @@
+"""format: whether answers have their form, whatever they say; see FormatSuite for the metrics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from align.errors import DataError
+from align.evals.contract import Ask
+from align.evals.measured import Measured, Row, about
+from align.evals.structure import STRUCTURES, matches, other_turn, spelled_special
+from align.scoring.episode import Episode
+
+
+def measure(ask: Ask) -> Measured:
+    tokenizer = ask.subject.tokenizer
+    special = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special} | set(
+        tokenizer.all_special_ids
+    )
+    names = {str(t) for t in tokenizer.all_special_tokens}
+    wanted = [_declared(ask, number, row) for number, row in enumerate(ask.rows, 1)]
+    measured = about(ask.rows)
+    measured.answers = ask.answers()
+    checks = [_checks(e, special, names, w) for e, w in zip(measured.answers, wanted, strict=True)]
+    measured.add("format", [all(found.values()) for found in checks])
+    for metric in ("stops", "turn_taking", "clean", "nonempty"):
+        measured.add(metric, [found[metric] for found in checks])
+    if any(wanted):
+        measured.add("structure", [found.get("structure", False) for found in checks], [bool(w) for w in wanted])
+    return measured
+
+
+def _checks(episode: Episode, special: set[int], names: set[str], wanted: dict[str, str]) -> dict[str, bool]:
+    ids, text = episode.completion.token_ids, episode.answer.text
+    inside = ids[:-1] if episode.completion.stopped else ids
+    found = {
+        "stops": episode.completion.stopped,
+        "turn_taking": not other_turn(text),
+        "clean": not special & set(inside) and not spelled_special(text, names),
+        "nonempty": bool(text.strip()),
+    }
+    return found | ({"structure": matches(text, **wanted)} if wanted else {})
+
+
+def _declared(ask: Ask, number: int, row: Row) -> dict[str, str]:
+    """{"structure": ...} or {"pattern": ...}: the row's own, else the suite's, else nothing."""
+    meta: dict[str, Any] = row.get("meta") or {}
+    own = {name: meta[name] for name in ("structure", "pattern") if meta.get(name)}
+    if own.get("structure") not in (None, *STRUCTURES):
+        raise DataError(
+            f"{ask.where}.data, row {number:,}", f"meta.structure is {own['structure']!r}",
+            f"One of {', '.join(STRUCTURES)}", "Correct the row, or give a pattern instead.",
+        )  # fmt: skip
+    suites = {"structure": ask.suite.structure, "pattern": ask.suite.pattern}
+    return own or {name: value for name, value in suites.items() if value}

@@ -1,0 +1,139 @@
+"""The suites of an evaluate stage: one class a kind, with its settings, the rows it asks about and the metrics it gives.
+
+`metrics` names what a suite reports and which way is better; gates read them as MODEL.SUITE.METRIC. A `drop` is always how
+much worse than what it is compared with: positive is worse, whatever the metric beneath it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from align.specs.base import Model, Port, Settings
+
+Better = Literal["higher", "lower"] | None
+ScorerName = Literal["stops", "length", "quickstart", "gsm8k"]
+Structure = Literal["json", "list", "tags"]
+Prompts = Annotated[str, Port("rows", ("prompt",))]
+
+
+class Suite(Settings):
+    """One question asked of a model."""
+
+    metrics: ClassVar[dict[str, Better]] = {}
+
+    kind: str
+    limit: int | None = Field(None, ge=1, description="only so many rows, the first ones")
+
+
+class Generating(Suite):
+    """A suite that lets the model answer. Suites that ask the same prompts in the same way share the answers."""
+
+    data: Prompts
+    max_new_tokens: int = Field(256, ge=1)
+    temperature: float = Field(0.0, ge=0, description="0 is greedy")
+
+
+class GenerationSuite(Generating):
+    """Answers scored by name: each scorer's numbers are the metrics."""
+
+    kind: Literal["generation"] = "generation"
+    scorers: list[ScorerName] = Field(["stops", "length"], min_length=1, description="what is scored in each answer")
+
+
+class LossSuite(Suite):
+    """loss: nats a token of the assistant's turns, or of all text, which is also told in bits_per_byte."""
+
+    metrics: ClassVar = {"loss": "lower", "bits_per_byte": "lower"}
+
+    kind: Literal["loss"] = "loss"
+    data: Annotated[str, Port("rows", ("text", "messages"))]
+
+
+class PreferenceSuite(Suite):
+    """Whether the model finds the chosen answer likelier; against a reference, the implicit reward of DPO as well."""
+
+    metrics: ClassVar = {"accuracy": "higher", "reward_accuracy": "higher", "logratio_margin": None}
+
+    kind: Literal["preference"] = "preference"
+    data: Annotated[str, Port("rows", ("preference",))]
+    against: Model | None = Field(None, description="the reference model of the implicit reward")
+
+
+class KlSuite(Suite):
+    """kl: KL(model || against) over its own answers, sampled at temperature 1, in nats a sequence."""
+
+    metrics: ClassVar = {"kl": None, "tokens": None}
+
+    kind: Literal["kl"] = "kl"
+    data: Prompts
+    against: Model = Field(description="the model that the distance is taken from")
+    max_new_tokens: int = Field(256, ge=1)
+
+
+class FormatSuite(Generating):
+    """Whether answers have their form: shares of answers, of which `format` is that nothing is wrong.
+
+    stops: ended by itself; turn_taking: no turn of anybody else in it; clean: no special token in it; nonempty: says something;
+    structure: the declared one, of rows that have one, in `meta` (structure or pattern) or here.
+    """
+
+    metrics: ClassVar = dict.fromkeys(("format", "stops", "turn_taking", "clean", "nonempty", "structure"), "higher")
+
+    kind: Literal["format"] = "format"
+    structure: Structure | None = Field(None, description="of every answer that its row does not say another of")
+    pattern: str | None = Field(None, description="a regular expression that the whole answer has to match")
+
+    @field_validator("pattern")
+    @classmethod
+    def _compiles(cls, value: str | None) -> str | None:
+        try:
+            re.compile(value or "")
+        except re.error as error:
+            raise ValueError(f"{value!r} is no regular expression: {error}") from None
+        return value
+
+    @model_validator(mode="after")
+    def _one(self) -> FormatSuite:
+        if self.structure and self.pattern:
+            raise ValueError("give structure or pattern, not both")
+        return self
+
+
+class RetentionSuite(Suite):
+    """What was kept of a model's general ability; `drop` is how much worse than `against`, or than the baseline.
+
+    text: bits_per_byte. messages: loss. preference: accuracy, the right answer likelier than the wrong one. prompt rows with
+    a reference: accuracy of greedy answers, by `correct`. With `against` also lost and gained (answers that flipped) and, for
+    text, kl_per_token: KL(model || against) in nats a token, exact over the vocabulary.
+    """
+
+    metrics: ClassVar = {
+        "drop": "lower", "bits_per_byte": "lower", "loss": "lower", "accuracy": "higher",
+        "kl_per_token": None, "lost": "lower", "gained": "higher",
+    }  # fmt: skip
+
+    kind: Literal["retention"] = "retention"
+    data: Annotated[str, Port("rows", ("text", "messages", "preference", "prompt"))]
+    against: Model | None = Field(None, description="the model that must not be forgotten; else evaluate's baseline")
+    correct: Literal["contains", "exact", "number"] = Field(
+        "contains",
+        description="prompt rows: the reference is in the answer, is the answer, or their last numbers agree",
+    )
+    max_new_tokens: int = Field(64, ge=1)
+
+
+AnySuite = Annotated[
+    GenerationSuite | LossSuite | PreferenceSuite | KlSuite | FormatSuite | RetentionSuite,
+    Field(discriminator="kind"),
+]
+SUITES: dict[str, type[Suite]] = {
+    "generation": GenerationSuite,
+    "loss": LossSuite,
+    "preference": PreferenceSuite,
+    "kl": KlSuite,
+    "format": FormatSuite,
+    "retention": RetentionSuite,
+}

@@ -1,0 +1,71 @@
+"""The settings of suites: each kind has its own, and a mistake is told where it stands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from align import recipe
+from align.errors import RecipeError
+from align.specs import CompareSpec
+from align.specs.suites import SUITES
+
+RECIPE = """\
+name: small
+base: ./base
+data:
+  probes: {source: quickstart:probes, as: prompt}
+  chat: {source: quickstart:chat, as: messages}
+  pairs: {source: quickstart:pairs, as: preference, holdout: 0.1}
+stages:
+  sft: {kind: sft, model: base, data: chat, learning_rate: 1e-3, max_steps: 1}
+  hidden: {kind: sft, model: sft, data: chat, learning_rate: 1e-3, max_steps: 1}
+  dpo: {kind: dpo, policy: hidden, data: pairs, learning_rate: 1e-3, max_steps: 1}
+  evaluate:
+    kind: evaluate
+    models: [base, sft, dpo]
+    suites:
+      kl: {data: probes, against: sft, max_new_tokens: 8}
+      shape: {kind: format, data: probes, structure: list}
+"""
+
+
+def problems(tmp_path: Path, text: str) -> dict[str, str]:
+    path = tmp_path / "r.yaml"
+    path.write_text(text)
+    with pytest.raises(RecipeError) as caught:
+        recipe.load(path)
+    return {p.key: p.message for p in caught.value.problems}
+
+
+def test_models_know_the_evaluated_one_they_grew_from_past_those_that_are_not(tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text(RECIPE)
+    joined = recipe.load(tmp_path / "r.yaml").steps()["evaluate"]
+    assert isinstance(joined, CompareSpec)
+    assert joined.parents == {"sft": "base", "dpo": "sft"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key", "said"),
+    [
+        ("structure: list", "structur: list", "stages.evaluate.suites.shape.structur", "Did you mean structure?"),
+        ("structure: list", "structure: yaml", "stages.evaluate.suites.shape.structure", "'json', 'list' or 'tags'"),
+        ("structure: list", "pattern: '('", "stages.evaluate.suites.shape.pattern", "no regular expression"),
+        ("against: sft, ", "", "stages.evaluate.suites.kl.against", "is missing"),
+        ("kind: format, ", "", "stages.evaluate.suites.shape.kind", "is missing"),
+        ("kind: format", "kind: fromat", "stages.evaluate.suites.shape.kind", "Did you mean format?"),
+        ("max_new_tokens: 8", "scorers: [stops]", "stages.evaluate.suites.kl.scorers", "unknown key"),
+        ("against: sft", "against: pairs", "stages.evaluate.suites.kl.against", "pairs gives rows, expected a model"),
+    ],
+)
+def test_a_mistake_in_a_suite_is_told_at_its_place(tmp_path: Path, old: str, new: str, key: str, said: str) -> None:
+    assert old in RECIPE
+    assert said in problems(tmp_path, RECIPE.replace(old, new))[key]
+
+
+def test_every_kind_of_suite_says_which_way_its_metrics_are_better() -> None:
+    for kind, suite in SUITES.items():
+        assert suite.model_fields["kind"].default == kind
+        assert set(suite.metrics.values()) <= {"higher", "lower", None} and (suite.metrics or kind == "generation")
+        assert suite.__doc__
