@@ -14,7 +14,7 @@ import math
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -34,6 +34,8 @@ class Sink(Protocol):
     """Somewhere else that curves go. Nothing in it may raise, nor wait."""
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None: ...
+    def table(self, step: int, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None: ...
+    def image(self, step: int, name: str, path: Path) -> None: ...
     def flush(self) -> str | None: ...
     def close(self, output: Output | None) -> str | None: ...
     def identity(self) -> dict[str, Any]: ...
@@ -79,6 +81,16 @@ class Tracker:
         self._emit({"event": "metrics", "step": step, "metrics": plain})
         for sink in self._sinks:
             sink.log(step, plain)
+
+    def table(self, step: int, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """Rows worth reading, such as samples; the stage keeps them in a file of its own as well."""
+        for sink in self._sinks:
+            sink.table(step, name, columns, rows)
+
+    def image(self, step: int, name: str, path: Path) -> None:
+        """A picture that the stage wrote into its artifact."""
+        for sink in self._sinks:
+            sink.image(step, name, path)
 
     def progress(self, done: int, total: int, **telling: float) -> None:
         """How far the step is, with a few numbers worth watching. Cheap: at most ten a second are passed on."""
@@ -153,6 +165,13 @@ class WandbSink:
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         point = dict(metrics)
         self._put(lambda run: run.log(point, step=step))
+
+    def table(self, step: int, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        data = [list(row) for row in rows]
+        self._put(lambda run: run.log({name: wandb.Table(columns=list(columns), data=data)}, step=step))
+
+    def image(self, step: int, name: str, path: Path) -> None:
+        self._put(lambda run: run.log({name: wandb.Image(str(path))}, step=step))
 
     def flush(self) -> str | None:
         """Waits until everything so far is handed over, within patience; says what is wrong if anything is."""

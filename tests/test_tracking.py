@@ -98,6 +98,21 @@ def test_a_step_is_one_run_with_its_group_kind_settings_steps_and_output(
     assert tracker.identity()["url"] == FakeRun.url and tracker.notes == []
 
 
+def test_tables_go_where_curves_go_at_their_step(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = FakeRun()
+    fake_init(monkeypatch, run)
+    tracker = Tracker(folder, lambda _: None, (WandbSink(run_in(folder.parent), folder, KEY),))
+    tracker.table(3, "samples", ("prompt", "reward"), [("why?", 0.5)])
+    tracker.close()
+    tracker.finish(OUTPUT)
+    ((_, (told,), named),) = run.named("log")
+    assert (
+        named == {"step": 3}
+        and told["samples"].columns == ["prompt", "reward"]
+        and told["samples"].data == [["why?", 0.5]]
+    )
+
+
 class FakeArtifact:
     def __init__(self, args: tuple[Any, ...], named: dict[str, Any]) -> None:
         self.args, self.named, self.uploaded = args, named, False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ class Recorder:
     def __init__(self, stop_after: int | None = None) -> None:
         self.logged: list[tuple[int, dict[str, float]]] = []
         self.notes: list[str] = []
+        self.tables: list[tuple[int, str, list[list[Any]]]] = []
         self.done = 0
         self._stop_after = stop_after
 
@@ -41,6 +42,13 @@ class Recorder:
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         self.logged.append((step, dict(metrics)))
+
+    def table(self, step: int, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        assert all(len(row) == len(columns) for row in rows)
+        self.tables.append((step, name, [list(row) for row in rows]))
+
+    def image(self, step: int, name: str, path: Path) -> None:
+        assert path.is_file()
 
     def progress(self, done: int, total: int, **telling: float) -> None:
         self.done = done

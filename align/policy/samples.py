@@ -11,6 +11,7 @@ from align.data.store_rows import RowWriter
 from align.scoring.episode import Episode
 
 FILE = "samples.jsonl"
+COLUMNS = ("prompt", "answer", "reward", "tokens", "stopped")
 POINTS = 10  # times in a run, about
 
 
@@ -31,6 +32,14 @@ def append(out: Path, update: int, episodes: Sequence[Episode], rewards: Sequenc
             answer = episode.answer
             row = {"update": update, "row": number, "prompt": answer.prompt, "text": answer.text, "score": reward}
             file.write(json.dumps({**row, "tokens": answer.tokens, "stopped": answer.stopped}) + "\n")
+
+
+def table(episodes: Sequence[Episode], rewards: Sequence[float]) -> list[list[Any]]:
+    """The same as rows of COLUMNS, for people."""
+    return [
+        [e.answer.prompt[-1]["content"], e.answer.text, reward, e.answer.tokens, e.answer.stopped]
+        for e, reward in zip(episodes, rewards, strict=True)
+    ]
 
 
 def seal(out: Path, source: str, stop_token: str) -> int:

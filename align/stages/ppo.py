@@ -91,7 +91,7 @@ def train(learner: Learner, judge: Judge, out: Path, tracker: Tracker) -> dict[s
         tracker.note(f"resumed from update {resumed.updates}")
     samples.forget_after(out, learner.progress.updates if resumed else -1)
     if not resumed:
-        _sample(learner, judge, out)
+        _sample(learner, judge, out, tracker)
     saved_at, pause = time.monotonic(), SAVE_SECONDS
     while (done := learner.progress.updates) < spec.updates:
         rows = prompts_of(done, spec.batch_size, len(judge.prompts), spec.seed or 0)
@@ -99,7 +99,7 @@ def train(learner: Learner, judge: Judge, out: Path, tracker: Tracker) -> dict[s
         done = learner.progress.updates
         learner.progress.metrics = told
         if samples.due(done, spec.updates):
-            _sample(learner, judge, out)
+            _sample(learner, judge, out, tracker)
         if done % spec.log_every == 0 or done == spec.updates:
             tracker.log(done, told)
         tracker.progress(done, spec.updates, **{n: told[n] for n in ("rewards/mean", "kl", "tokens_per_second")})
@@ -144,14 +144,16 @@ class Judge:
                 close()
 
 
-def _sample(learner: Learner, judge: Judge, out: Path) -> None:
+def _sample(learner: Learner, judge: Judge, out: Path, tracker: Tracker) -> None:
     """Answers to the first prompts, drawn with the same random numbers each time."""
     rows = list(range(min(learner.spec.samples, len(judge.prompts))))
     if rows:
         seed = seed_of(learner.spec.seed or 0, "samples")
         rollout = learner.generate([judge.prompts.ids[i] for i in rows], seed)
         rewards, _ = judge(rows, rollout)
-        samples.append(out, learner.progress.updates, judge.episodes(rows, rollout), rewards)
+        done, episodes = learner.progress.updates, judge.episodes(rows, rollout)
+        samples.append(out, done, episodes, rewards)
+        tracker.table(done, "samples", samples.COLUMNS, samples.table(episodes, rewards))
 
 
 def _final(learner: Learner) -> dict[str, float]:

@@ -262,7 +262,8 @@ def test_the_first_numbers_are_those_of_this_version(
 def test_the_model_written_is_whole_and_its_samples_are_of_the_same_prompts(
     base: ModelInput, prompts: RowsInput, rewards: str, tmp_path: Path
 ) -> None:
-    metrics = run(tmp_path / "run", base, prompts, reward=rewards, **SHORT)
+    recorder = tiny.Recorder()
+    metrics = run(tmp_path / "run", base, prompts, recorder, reward=rewards, **SHORT)
     model = load_model(ModelInput("ppo", tmp_path / "run" / "model", ""))
     assert load_tokenizer(tmp_path / "run" / "model").eos_token == "<|end|>"
     old = load_model(base)
@@ -274,6 +275,9 @@ def test_the_model_written_is_whole_and_its_samples_are_of_the_same_prompts(
         by_update.setdefault(row["slice"], []).append(row["prompt"])
     assert list(by_update) == [f"update-{n}" for n in range(5)]
     assert all(asked == by_update["update-0"] for asked in by_update.values())
+    assert [(step, name) for step, name, _ in recorder.tables] == [(n, "samples") for n in range(5)]
+    shown = [row for _, _, table in recorder.tables for row in table]
+    assert [row[2] for row in shown] == [row["score"] for row in rows]
 
 
 def test_lora_writes_an_adapter_of_the_policy_and_leaves_the_base_alone(
