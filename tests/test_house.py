@@ -16,8 +16,8 @@ from align.specs import STEPS
 ROOT = Path(__file__).parents[1]
 # fmt: off
 LIGHT = [
-    "errors", "estimates", "findings", "serving", "credentials", "schema", "artifact", "quickstart", "specs", "hub", "sources",
-    "recipe_yaml", "recipe", "plan", "job", "shipped",
+    "errors", "estimates", "findings", "serving", "credentials", "schema", "artifact", "quickstart", "specs", "gates", "hub",
+    "sources", "recipe_yaml", "recipe", "plan", "job", "shipped",
 ]
 HEAVY = [
     "tracking", "objectives", "models", "data", "loop", "rollout", "scoring", "policy", "evals", "stages", "ranks", "workloads",
