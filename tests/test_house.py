@@ -21,7 +21,7 @@ LIGHT = [
 ]
 HEAVY = [
     "tracking", "objectives", "models", "data", "loop", "rollout", "scoring", "policy", "evals", "stages", "ranks", "workloads",
-    "step", "rank", "answer", "inspection",
+    "step", "rank", "answer", "transcripts", "inspection",
 ]
 AROUND = ["launch", "runner", "lineage", "sweep", "face", "doctor", "bench", "report", "cli"]
 # fmt: on
