@@ -102,10 +102,20 @@ def _of_model(file: _File, rows: list[dict[str, Any]], seen: dict[str, Seen]) ->
     ways = {"higher": 1, "more": 1, "lower": -1, "less": -1}
     better = {r["metric"]: ways[r["better"]] for r in joined["rows"] if r["suite"] == file.suite and r.get("better")}
     model = s.step.edges["model"].step or "base"
-    values = (((s.report or {}).get("suites", {}).get(file.suite) or {}).get("rows") or {}).get("values") or {}
-    scores = {m: v for m, v in values.items() if len(v) == len(rows)} or {"score": [r["score"] for r in rows]}
+    told_of = ((s.report or {}).get("suites", {}).get(file.suite) or {}).get("rows") or {}
+    scores = _scores(told_of, len(rows)) or {"score": [r["score"] for r in rows]}
     told = Said(model, s.sealed.manifest.digest, [_text(r) for r in rows], scores)
     return Suite(stage, file.suite, joined["baseline"], *_asked(rows), [told], better, len(rows))
+
+
+def _scores(rows: dict[str, Any], count: int) -> dict[str, list[float | None]]:
+    """A number a row of each metric that has one; None where the metric does not apply, which a weight of 0 says."""
+    found: dict[str, list[float | None]] = {}
+    for metric, values in rows.get("values", {}).items():
+        if len(values) == count:
+            weights = rows.get("weights", {}).get(metric) or [1.0] * count
+            found[metric] = [v if w else None for v, w in zip(values, weights, strict=True)]
+    return found
 
 
 def _along_the_way(file: _File, rows: list[dict[str, Any]]) -> Suite:
