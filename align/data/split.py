@@ -23,8 +23,17 @@ def part_of(row: Mapping[str, Any], holdout: float | None, seed: int) -> str:
     """The part of a canonical row; `holdout` is the share of prompts set aside, not of rows."""
     if not holdout:
         return TRAIN
+    return HOLDOUT if is_held_out(split_place(row, seed), holdout) else TRAIN
+
+
+def split_place(row: Mapping[str, Any], seed: int) -> int:
+    """Where a row's prompt falls among 64-bit numbers, all alike probable; those under the share of 2^64 are held out."""
     digest = hashlib.sha256(f"{seed}\0{split_key(row)}".encode("utf-8", "surrogatepass")).digest()
-    return HOLDOUT if int.from_bytes(digest[:8]) < holdout * 2**64 else TRAIN
+    return int.from_bytes(digest[:8])
+
+
+def is_held_out(place: int, holdout: float) -> bool:
+    return place < holdout * 2**64
 
 
 def split_key(row: Mapping[str, Any]) -> str:
