@@ -6,8 +6,9 @@ import difflib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PrivateAttr, ValidationError
+from pydantic import AfterValidator, Field, PrivateAttr, ValidationError
 
+from align import gates
 from align.errors import Problem, RecipeError
 from align.recipe_yaml import Document, read_document
 from align.specs import STAGES, EvaluateSpec, PrepareSpec, Settings, Spec
@@ -16,6 +17,11 @@ from align.specs.suites import SUITES
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
 RESERVED = ("base", "none")
 _SPOKEN = {"model": "a model", "reward": "a reward model", "rows": "rows", "report": "a report"}
+
+
+def _sound(gate: str) -> str:
+    gates.parse(gate)
+    return gate
 
 
 class Tracking(Settings):
@@ -32,6 +38,12 @@ class Recipe(Settings):
     base: str | None = Field(None, description="hub id (pinned at first run) or folder of the model to start from")
     data: dict[Annotated[str, Field(pattern=NAME)], PrepareSpec] = Field(default_factory=dict)
     stages: dict[Annotated[str, Field(pattern=NAME)], Spec] = Field(default_factory=dict)
+    gates: list[Annotated[str, AfterValidator(_sound)]] = Field(
+        default_factory=list, description="what must hold, e.g. dpo.preference.win_rate > 0.55"
+    )
+    baseline: str | None = Field(
+        None, description="file of align gate --save-baseline, for gates that speak of baseline."
+    )
     store: str = ".align"
     tracking: Tracking = Tracking()
     _document: Document = PrivateAttr(default=Document("recipe", {}, {}))
@@ -58,7 +70,7 @@ def load(path: str | Path, overrides: list[str] | None = None) -> Recipe:
     document = read_document(Path(path), overrides or [])
     recipe, problems = _parse(document)
     if recipe and not problems:
-        problems = check_edges(recipe, document)
+        problems = check_edges(recipe, document) + gates.check(recipe)
     if problems or recipe is None:
         raise RecipeError(str(path), problems)
     return recipe

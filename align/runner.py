@@ -9,10 +9,11 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from align import errors
+from align import errors, gates
 from align import plan as plans
 from align.artifact.store import Store
 from align.errors import AlignError, Stopped
+from align.gates import Judgement
 from align.hub import resolve_commit
 from align.job import job_of
 from align.launch.server import Server
@@ -64,10 +65,11 @@ class Choice:
 
 @dataclass
 class Outcome:
-    """What a run did: the plan as it stands afterwards, and the names of the steps that ran."""
+    """What a run did: the plan as it stands afterwards, the names of the steps that ran, and the gates as judged."""
 
     plan: Plan
     ran: list[str] = field(default_factory=list)
+    gates: Judgement = field(default_factory=Judgement)
 
 
 def resolve_pins(recipe: Recipe, store: Store) -> None:
@@ -122,6 +124,7 @@ def run(recipe: Recipe, store: Store, choice: Choice, listener: Listener) -> Out
         store.remember(recipe.name, name, step.kind, step.key)
     if outcome.ran:
         outcome.plan = look()
+    outcome.gates = gates.judge(recipe, outcome.plan.steps)
     return outcome
 
 

@@ -167,7 +167,7 @@ class WandbSink:
         self._put(lambda run: run.log(point, step=step))
 
     def table(self, step: int, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-        data = [list(row) for row in rows]
+        data: Any = [list(row) for row in rows]
         self._put(lambda run: run.log({name: wandb.Table(columns=list(columns), data=data)}, step=step))
 
     def image(self, step: int, name: str, path: Path) -> None:

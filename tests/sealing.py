@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
+from typing import Any
 
 from align.artifact.manifest import Manifest, Parent
 from align.artifact.store import Sealed, Store
@@ -10,13 +12,22 @@ from align.plan import Plan, Step
 
 
 def seal_step(
-    store: Store, plan: Plan, name: str, content: str = "weights", metrics: dict[str, float] | None = None
+    store: Store,
+    plan: Plan,
+    name: str,
+    content: str = "weights",
+    metrics: dict[str, float] | None = None,
+    report: dict[str, Any] | None = None,
 ) -> Sealed:
-    """Seals what step `name` would have made, holding `content`."""
+    """Seals what step `name` would have made: a model of `content`, or a report."""
     step = plan.steps[name]
     partial = store.partial(step.kind, step.key)
-    (partial / "model").mkdir(parents=True)
-    (partial / "model" / "model.safetensors").write_text(content)
+    partial.mkdir(parents=True)
+    if report is None:
+        (partial / "model").mkdir()
+        (partial / "model" / "model.safetensors").write_text(content)
+    else:
+        (partial / "report.json").write_text(json.dumps(report))
     store.remember(plan.recipe.name, name, step.kind, step.key)
     return store.seal(
         Manifest(

@@ -16,12 +16,12 @@ from align.specs import STEPS
 ROOT = Path(__file__).parents[1]
 # fmt: off
 LIGHT = [
-    "errors", "estimates", "findings", "serving", "credentials", "schema", "artifact", "quickstart", "specs", "hub", "sources",
-    "recipe_yaml", "recipe", "plan", "job", "shipped",
+    "errors", "estimates", "findings", "serving", "credentials", "schema", "artifact", "quickstart", "specs", "gates", "hub",
+    "sources", "recipe_yaml", "recipe", "plan", "job", "shipped",
 ]
 HEAVY = [
     "tracking", "objectives", "models", "data", "loop", "rollout", "scoring", "policy", "evals", "stages", "ranks", "workloads",
-    "step", "rank", "answer", "inspection",
+    "step", "rank", "answer", "transcripts", "inspection",
 ]
 AROUND = ["launch", "runner", "lineage", "sweep", "face", "doctor", "bench", "report", "cli"]
 # fmt: on

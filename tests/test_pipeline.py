@@ -114,6 +114,25 @@ def test_an_override_runs_only_what_it_affects(undisturbed: Path) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("gates", "code", "verdicts"),
+    [
+        ("[dpo.probes.stops < 0.9, data.rows.dropped == 0, dpo.preference.accuracy - sft.preference.accuracy > -1]", 0,
+         ["pass", "pass", "pass"]),
+        ("[sft.loss < 0.001, dpo.probes.stops < 0.9]", 3, ["fail", "pass"]),
+        ("[dpo.preference.accuracy - sft.preference.accuracy > 0.2]", 3, ["inconclusive"]),
+        ("[dpo.preference.accuracy - sft.preference.accuracy > 0.2 or inconclusive]", 0, ["inconclusive"]),
+    ],
+)  # fmt: skip
+def test_gates_are_judged_also_when_everything_is_reused(
+    undisturbed: Path, gates: str, code: int, verdicts: list[str]
+) -> None:
+    done = run(undisturbed, f"gates={gates}", "--json")
+    told = json.loads(done.stdout)
+    assert told["ran"] == []
+    assert ([g["verdict"] for g in told["gates"]], done.returncode) == (verdicts, code)
+
+
 def test_the_table_of_the_evaluation_has_every_model_suite_and_interval(undisturbed: Path) -> None:
     store = Store(undisturbed / ".align")
     kind, _, key = store.last_keys("tiny")["evaluate"].partition("-")

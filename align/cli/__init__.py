@@ -14,13 +14,14 @@ import sys
 import traceback
 from typing import Any, NoReturn
 
-from align.errors import AlignError, RecipeError, Stopped, UserError
+from align.errors import AlignError, GateError, RecipeError, Stopped, UserError
 
 COMMANDS = (
     "app",
     "sweep_commands",
     "report_commands",
     "inspection_commands",
+    "judging_commands",
 )
 INTERRUPTED = 128 + signal.SIGINT
 
@@ -49,7 +50,7 @@ def run(arguments: list[str]) -> int:
         error: BaseException = Stopped(signal.SIGINT)  # typer makes an exit code of Ctrl-C
     except Exception as caught:
         error = caught
-    if "--json" in arguments and isinstance(error, AlignError):
+    if "--json" in arguments and isinstance(error, AlignError) and not isinstance(error, GateError):
         print(json.dumps({"error": as_json(error)}))
     return _tell(error)
 
@@ -73,7 +74,7 @@ def _tell(error: BaseException) -> int:
         command = getattr(getattr(error, "ctx", None), "command_path", "align")
         print(f"{usage()} See: {command} --help", file=sys.stderr)
         return 2
-    if isinstance(error, (UserError, Stopped)):
+    if isinstance(error, (UserError, GateError, Stopped)):
         print(sentence(error), file=sys.stderr)
     elif isinstance(error, AlignError) and error.args and isinstance(error.args[0], str):
         print(f"{error.args[0].rstrip()}\nThis is a fault of align, not yours.", file=sys.stderr)

@@ -9,7 +9,7 @@ from align import lineage
 from align import plan as plans
 from align.cli import opening, words
 from align.errors import UserError
-from align.report import page
+from align.report import generations, page
 from align.report.collect import collect
 
 
@@ -25,7 +25,9 @@ def report(given: str, overrides: list[str] | None, target: str | None, folder: 
         raise UserError(
             given, f"nothing of it has run in {store.root}", "", f"run it first: align run {given}, or name --store"
         )
-    text = page.write(plan, seen, store, page.Commands(given, tuple(overrides or ()), folder))
+    suites = generations.read(seen)
+    packed = generations.packed(recipe.name, suites) if suites else ""
+    text = page.write(plan, seen, store, page.Commands(given, tuple(overrides or ()), folder), packed)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
     left = sum(s.sealed is None for s in seen.values())

@@ -12,7 +12,7 @@ from typing import Any
 from align import credentials, lineage, runner
 from align import plan as plans
 from align.artifact.store import Store
-from align.cli import words
+from align.cli import gating, words
 from align.cli.lines import Lines
 from align.cli.live import LiveTable
 from align.errors import Stopped
@@ -41,6 +41,7 @@ def run(recipe: Recipe, folder: str | None, choice: Choice, dry_run: bool, as_js
         print(json.dumps(_json(outcome, display, time.monotonic() - began)))
     else:
         _end(outcome, chosen, display)
+    gating.finish(recipe, outcome.gates)
 
 
 def open_display(as_json: bool) -> Display:
@@ -71,7 +72,7 @@ def _json(outcome: Outcome, display: Display, seconds: float) -> dict[str, Any]:
         {**told, "metrics": outcome.plan.steps[told["name"]].about, "ran": told["name"] in outcome.ran}
         for told in whole["steps"]
     ]
-    return {**whole, "steps": steps, "ran": outcome.ran, "seconds": round(seconds, 3)}
+    return {**whole, "steps": steps, "ran": outcome.ran, "seconds": round(seconds, 3), "gates": outcome.gates.to_json()}
 
 
 def _told_failure(display: Display, store: Store, error: BaseException) -> None:
@@ -94,6 +95,7 @@ def _end(outcome: Outcome, chosen: list[str], display: Display) -> None:
         print(f"  {name}: nothing to do, {steps} sealed.")
     for step in (plan.steps[n] for n in chosen if plan.steps[n].kind == "compare" and plan.steps[n].artifact):
         _compare(step.artifact, step.name)
+    _gates(outcome)
     _notes(display)
     if outcome.ran and (why := credentials.wandb_off(plan.recipe.tracking)):
         print(f"\n  {why}. Curves: metrics.jsonl in each artifact.")
@@ -109,6 +111,14 @@ def _compare(artifact: Path | None, title: str) -> None:
     if artifact and (report := lineage.report(artifact)):
         print()
         comparison.show(terminal.console(), report, title)
+
+
+def _gates(outcome: Outcome) -> None:
+    from align.cli import terminal
+
+    if outcome.plan.recipe.gates:
+        print()
+        gating.show(terminal.console(), outcome.gates)
 
 
 def _notes(display: Display) -> None:

@@ -21,7 +21,7 @@ from align.report import accounting, curves, graph, lineage_facts, tables
 from align.report.collect import Seen
 
 ASSETS = Path(__file__).parent / "assets"
-SCRIPTS = ("page.js",)
+SCRIPTS = ("page.js", "diff.js", "reader.js", "vote.js")
 TRAINED = ("pretrain", "sft", "reward", "dpo", "ppo")
 
 
@@ -47,8 +47,8 @@ def _quoted(part: str) -> str:
     return part if plain and part else "'" + part.replace("'", "'\\''") + "'"
 
 
-def write(plan: Plan, seen: dict[str, Seen], store: Store, commands: Commands) -> str:
-    """The whole page."""
+def write(plan: Plan, seen: dict[str, Seen], store: Store, commands: Commands, generations: str = "") -> str:
+    """The whole page, with `generations` as they were packed."""
     style, script = _asset("report.css"), "\n".join(map(_asset, SCRIPTS))
     told: dict[str, Any] = {
         "plan": plan,
@@ -59,6 +59,7 @@ def write(plan: Plan, seen: dict[str, Seen], store: Store, commands: Commands) -
         "tables": _tables(seen),
         "rewards": {n: tables.reward(s.report) for n, s in seen.items() if s.step.kind == "reward" and s.report},
         "drawing": graph.draw(plan),
+        "generations": generations,
         "charts": {n: c for n, s in seen.items() if s.step.kind in TRAINED and (c := curves.charts(s.points))},
         "entries": accounting.entries(seen),
         "losses": accounting.losses(seen),

@@ -15,6 +15,12 @@ from align.specs.base import Model, Port, Settings
 
 Better = Literal["higher", "lower"] | None
 ScorerName = Literal["stops", "length", "quickstart", "gsm8k"]
+METRICS_OF_SCORER: dict[ScorerName, tuple[str, ...]] = {
+    "stops": ("stops",),
+    "length": ("tokens",),
+    "quickstart": ("gold", "format", "facts", "intrusion"),
+    "gsm8k": ("correct",),
+}
 Structure = Literal["json", "list", "tags"]
 Prompts = Annotated[str, Port("rows", ("prompt",))]
 
@@ -26,6 +32,10 @@ class Suite(Settings):
 
     kind: str
     limit: int | None = Field(None, ge=1, description="only so many rows, the first ones")
+
+    def measures(self) -> tuple[str, ...]:
+        """The metrics that it can give as it is set; none where they cannot be told before a run."""
+        return tuple(self.metrics)
 
 
 class Generating(Suite):
@@ -41,6 +51,9 @@ class GenerationSuite(Generating):
 
     kind: Literal["generation"] = "generation"
     scorers: list[ScorerName] = Field(["stops", "length"], min_length=1, description="what is scored in each answer")
+
+    def measures(self) -> tuple[str, ...]:
+        return tuple(metric for scorer in self.scorers for metric in METRICS_OF_SCORER[scorer])
 
 
 class LossSuite(Suite):
@@ -60,6 +73,9 @@ class PreferenceSuite(Suite):
     kind: Literal["preference"] = "preference"
     data: Annotated[str, Port("rows", ("preference",))]
     against: Model | None = Field(None, description="the reference model of the implicit reward")
+
+    def measures(self) -> tuple[str, ...]:
+        return tuple(self.metrics) if self.against else ("accuracy",)
 
 
 class KlSuite(Suite):

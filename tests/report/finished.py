@@ -14,7 +14,7 @@ from align.artifact.inputs import Inputs, ReportInput
 from align.artifact.manifest import Manifest, Parent
 from align.artifact.store import Store
 from align.data.store_rows import RowWriter
-from align.evals.suites import Measured, summarize
+from align.evals.measured import Measured, report_of
 from align.plan import Plan, Step
 from align.recipe import load
 from align.specs import CompareSpec
@@ -85,11 +85,10 @@ def _write(partial: Path, plan: Plan, step: Step, store: Store, said: Any, score
 
 def _measured(partial: Path, model: str, said: Sequence[str], scores: Sequence[float]) -> dict[str, float]:
     slices = ["near" if i % 2 else "far" for i in range(len(said))]
-    measured = Measured(clusters=[str(i) for i in range(len(said))], slices=slices)
+    measured = Measured(clusters=[str(i) for i in range(len(said))], slices=slices, axes=[None] * len(said))
     measured.add("gold", list(scores))
     measured.add("tokens", [float(len(s.split())) for s in said])
-    rows = {"values": measured.values, "weights": {}, "clusters": measured.clusters, "slices": slices}
-    suite = {"kind": "generation", "data": "d" * 64, "metrics": summarize(measured), "rows": rows}
+    suite = {"kind": "generation", "data": "d" * 64, **report_of(measured)}
     write_json(partial / "report.json", {"model": model, "suites": {"probes": suite}})
     with RowWriter(partial, "scored_generation", ["probes"]) as writer:
         for i, (text, score) in enumerate(zip(said, scores, strict=True)):

@@ -1,0 +1,91 @@
+"""Gates in the terminal, and `align gate`: judge, tell, and write what a machine reads."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.text import Text
+
+from align import gates, lineage
+from align import plan as plans
+from align.cli import terminal, words
+from align.errors import GateError, UserError
+from align.gates import Judgement, written
+
+if TYPE_CHECKING:
+    from align.recipe import Recipe
+
+STYLE = {"pass": "green", "fail": "bold red", "inconclusive": "yellow"}
+
+
+def show(console: Console, judgement: Judgement) -> None:
+    """One line a gate: its mark, the gate, the figure with its interval, and what stands behind it."""
+    if not (judgement.verdicts or judgement.waiting):
+        return
+    table = terminal.table("gates", "found", "", wraps=("gates", ""))
+    table.columns[0].no_wrap = True
+    for v in judgement.verdicts:
+        mark = Text(f"  {written.MARKS[v.verdict]}", STYLE[v.verdict])
+        table.add_row(mark, v.gate, written.figure(v), Text(written.remark(v), "dim"))
+    for w in judgement.waiting:
+        table.add_row(Text("  ·", "dim"), w.gate, "", Text(f"waits for {words.listed(w.steps)}", "dim"))
+    console.print(table)
+    if told := written.levels(judgement):
+        console.print(Text(f"  each end of an interval holds with confidence {told}", "dim"))
+
+
+def finish(recipe: Recipe, judgement: Judgement, waiting_is_wrong: bool = False) -> None:
+    """Raises UserError for gates that could not be judged, and GateError when one blocks."""
+    if judgement.problems:
+        told = "".join(f"\n  line {p.line:<4} {p.key}   {p.message}" for p in judgement.problems)
+        raise UserError(recipe.path, f"{words.plural(len(judgement.problems), 'gate')} could not be judged:{told}")
+    if judgement.blocking:
+        count = len(recipe.gates)
+        raise GateError(f"{recipe.path}: {len(judgement.blocking)} of {words.plural(count, 'gate')} did not pass.")
+    if judgement.waiting and waiting_is_wrong:
+        steps = dict.fromkeys(s for w in judgement.waiting for s in w.steps)
+        raise UserError(
+            recipe.path,
+            f"{words.plural(len(judgement.waiting), 'gate')} cannot be judged before {words.listed(steps)}",
+            "",
+            f"run it: align run {recipe.path}",
+        )
+
+
+def gate(
+    recipe: Recipe, folder: str | None, junit: str | None, markdown: str | None, baseline: str | None, as_json: bool
+) -> None:
+    """Judges a recipe's gates from what is sealed; nothing is run."""
+    if not recipe.gates and not baseline:
+        example = "add lines such as: gates: [dpo.preference.accuracy > 0.55]"
+        raise UserError(recipe.path, "the recipe has no gates", "", example)
+    plan = plans.make(recipe, lineage.store_at(folder, recipe))
+    if baseline:
+        gates.save_baseline(plan.steps, Path(baseline))
+    judgement = gates.judge(recipe, plan.steps)
+    for target, text in ((junit, written.junit), (markdown, written.markdown)):
+        if target:
+            _write(Path(target), text(recipe.name, judgement))
+    if as_json:
+        wrong = bool(judgement.blocking or judgement.waiting or judgement.problems)
+        told = {"recipe": recipe.name, "passed": not wrong, "gates": judgement.to_json()}
+        print(json.dumps(told | ({"baseline": baseline} if baseline else {})))
+    else:
+        show(terminal.console(), judgement)
+        if baseline:
+            print(
+                f"  Wrote {baseline}. Hold later runs against it: baseline: {baseline} in the recipe, then gates such as"
+            )
+            print("    dpo.preference.accuracy - baseline.dpo.preference.accuracy > -0.01")
+    finish(recipe, judgement, waiting_is_wrong=True)
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(str(path), f"it cannot be written ({error.strerror})") from None

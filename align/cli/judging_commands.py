@@ -1,0 +1,38 @@
+"""Commands that judge what was made: gates, and one run or artifact against another."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from align.cli import opening
+from align.cli.arguments import AsJson, Overrides, RecipeFile, StoreFolder, app
+
+
+@app.command(short_help="Judge a recipe's gates.")
+def gate(
+    recipe: RecipeFile,
+    overrides: Overrides = None,
+    junit: Annotated[str | None, typer.Option(metavar="FILE", help="Also write JUnit XML.")] = None,
+    markdown: Annotated[str | None, typer.Option(metavar="FILE", help="Also write a Markdown summary.")] = None,
+    save_baseline: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Keep every figure, for later runs to be held against.")
+    ] = None,
+    store: StoreFolder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Judge a recipe's gates from what is sealed; nothing is run.
+
+    Exit code 0 when all pass, 3 when one fails or is inconclusive (unless it ends in "or inconclusive"), 2 when one
+    cannot be judged.
+
+    \b
+    Examples:
+      align gate quickstart.yaml
+      align gate quickstart.yaml --junit gates.xml --markdown "$GITHUB_STEP_SUMMARY"
+      align gate quickstart.yaml --save-baseline baseline.json
+    """
+    from align.cli import gating
+
+    gating.gate(opening.recipe(recipe, overrides, quiet=as_json), store, junit, markdown, save_baseline, as_json)

@@ -1,0 +1,173 @@
+"""The page as a browser shows it: driven by keys, as a person would."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from align.artifact.store import Store
+from align.plan import Plan
+from align.report import generations, page
+from align.report.collect import collect
+from tests.report.browser import Page, chromium
+from tests.report.conftest import SAID
+from tests.report.test_generations import big
+
+pytestmark = pytest.mark.slow
+LINES = "document.querySelectorAll('#list [role=option]')"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("browser")
+
+
+@pytest.fixture(scope="module")
+def browser(folder: Path) -> Iterator[Page]:
+    with chromium(folder) as opened:
+        yield opened
+
+
+def written(folder: Path, finished: tuple[Plan, Store], packed: str | None = None) -> Path:
+    plan, store = finished
+    seen = collect(plan, store)
+    packed = packed or generations.packed("small", generations.read(seen))
+    path = folder / "report.html"
+    path.write_text(page.write(plan, seen, store, page.Commands("small.yaml"), packed))
+    return path
+
+
+@pytest.fixture
+def opened(browser: Page, folder: Path, finished: tuple[Plan, Store]) -> Iterator[Page]:
+    browser.open(written(folder, finished))
+    browser.wait(f"{LINES}.length === 5")
+    yield browser
+    assert browser.complaints() == []
+
+
+def said(browser: Page) -> list[str]:
+    return browser.run("return [...document.querySelectorAll('#detail .answer')].map((e) => e.textContent)")
+
+
+def test_it_opens_without_a_complaint_and_fits_a_laptop(opened: Page) -> None:
+    assert opened.run("return document.title") == "small · align report"
+    assert opened.run("return document.documentElement.scrollWidth <= innerWidth")
+    assert opened.run("return document.querySelectorAll('svg.graph .box').length") == 10
+
+
+def test_every_answer_is_shown_as_text_whatever_is_in_it(opened: Page) -> None:
+    opened.run("document.getElementById('list').focus()")
+    found = [said(opened)]
+    for _ in range(4):
+        opened.press("down")
+        found.append(said(opened))
+    expected = [[a or "(an empty answer)", b] for a, b in zip(SAID["sft"], SAID["dpo"], strict=True)]
+    assert found == expected
+    assert opened.run("return document.querySelectorAll('.reader img, .reader script, .reader b').length") == 0
+
+
+def test_words_that_differ_are_marked_and_only_those(opened: Page) -> None:
+    marked = "return [...document.querySelectorAll('#detail ' + arguments[0])].map((e) => e.textContent.trim())"
+    assert opened.run(marked, "ins") == ["small", "here"] and opened.run(marked, "del") == []
+    assert opened.run("return differences('a b c', 'a x c')") == [
+        [["a ", True], ["b", False], [" c", True]], [["a ", True], ["x", False], [" c", True]],
+    ]  # fmt: skip
+    assert opened.run("return differences('東京都', '東北都')[0]") == [["東", True], ["京", False], ["都", True]]
+
+
+def test_keys_sort_by_wins_and_losses_and_search(opened: Page) -> None:
+    def first() -> str:
+        return opened.run(f"return {LINES}[0].querySelector('.asked').textContent")
+
+    opened.run("document.getElementById('list').focus()")
+    opened.press("w")
+    assert first() == "question 1"  # 0 -> 0.4
+    opened.press("l")
+    assert first() == "question 3"  # 0.9 -> 0.1
+    opened.press("j")
+    assert opened.run("return document.querySelector('[aria-selected=true]').dataset.at") == "1"
+    opened.press("/", *"grüße")
+    opened.wait(f"{LINES}.length === 1")
+    assert first() == "question 4"
+    assert "1 of 5 prompts" in opened.run("return document.getElementById('shown').textContent")
+
+
+def test_a_keyboard_reaches_everything_in_order(opened: Page) -> None:
+    reached = []
+    for _ in range(9):
+        opened.press("tab")
+        reached.append(opened.run("return document.activeElement.textContent.trim()"))
+    assert reached[0] == "Skip to the content" and reached[1:4] == ["Results", "Read", "Pipeline"]
+    assert "Dark" in reached
+    assert opened.run("return getComputedStyle(document.activeElement).outlineStyle") != "none"
+    assert opened.run(
+        "return [...document.querySelectorAll('input, select, textarea, button')].every((e) => "
+        "e.labels?.length || e.getAttribute('aria-label') || e.textContent.trim())"
+    )
+    levels = opened.run("return [...document.querySelectorAll('main :is(h1,h2,h3,h4)')].map((e) => +e.tagName[1])")
+    assert levels[0] == 1 and levels.count(1) == 1
+
+
+def test_light_and_dark_can_be_chosen(opened: Page) -> None:
+    paper = "return getComputedStyle(document.body).backgroundColor"
+    before = opened.run(paper)
+    opened.click("#theme")
+    assert opened.run(paper) != before and opened.run("return document.documentElement.dataset.theme") == "dark"
+    opened.click("#theme")
+    assert opened.run(paper) == before
+
+
+def test_votes_are_cast_blind_by_keys_and_exported(opened: Page, folder: Path) -> None:
+    """The voter always prefers the longer answer, is undecided once, takes one vote back, and never sees a name."""
+    opened.run("document.getElementById('list').focus()")
+    opened.press("v")
+    opened.wait("document.getElementById('vote').open")
+    opened.press("enter")
+    texts = "return ['vote-left', 'vote-right'].map((id) => document.getElementById(id).textContent)"
+    expected = []
+    for number in range(5):
+        opened.wait(f"document.getElementById('vote-place').textContent === '{number + 1} of 5'")
+        left, right = (t.replace("(an empty answer)", "") for t in opened.run(texts))
+        shown = opened.run("return document.getElementById('vote').innerText")
+        assert "sft" not in shown and "dpo" not in shown
+        if number == 2:
+            opened.press("s", "u")
+        choice = "tie" if len(left) == len(right) else "left" if len(left) > len(right) else "right"
+        opened.press({"tie": "down"}.get(choice, choice))
+        expected.append((left, right, choice))
+    opened.wait("!document.getElementById('vote-done').hidden")
+    assert "was better in" in opened.run("return document.getElementById('vote-result').textContent")
+    opened.click("#vote-download")
+    path = folder / "small-probes-votes.jsonl"
+    deadline = time.monotonic() + 10
+    while not path.is_file():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    votes = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
+    assert [(v["left"]["text"], v["right"]["text"], v["choice"]) for v in votes] == expected
+    assert sorted(v["row"] for v in votes) == [0, 1, 2, 3, 4]
+    for vote in votes:
+        assert {vote["left"]["model"], vote["right"]["model"]} == {"sft", "dpo"}
+        assert vote["left"]["text"] == SAID[vote["left"]["model"]][vote["row"]]
+    assert opened.run("return document.getElementById('vote-lines').value").count("\n") == 5
+
+
+def test_ten_thousand_samples_stay_usable_and_small(browser: Page, folder: Path, finished: tuple[Plan, Store]) -> None:
+    path = written(folder, finished, generations.packed("small", [big(10_000, 60, models=3)]))
+    assert path.stat().st_size < 20_000_000
+    browser.open(path)
+    browser.wait(f"{LINES}.length > 0", seconds=20)
+    assert browser.run(f"return {LINES}.length") < 60
+    assert "10,000 of 10,000 prompts" in browser.run("return document.getElementById('shown').textContent")
+    for act in (
+        "document.getElementById('order').value = 'win'; filter()",
+        "document.getElementById('search').value = 'question 9999'; filter()",
+        "document.getElementById('search').value = ''; filter(); move(9999)",
+    ):
+        assert browser.run(f"const t = performance.now(); {act}; return performance.now() - t") < 1000, act
+    assert browser.run("return document.querySelector('[aria-selected=true]').dataset.at") == "9999"
+    assert browser.complaints() == []
