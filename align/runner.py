@@ -9,7 +9,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from align import errors, gates
+from align import errors, gates, power
 from align import plan as plans
 from align.artifact.store import Store
 from align.errors import AlignError, Stopped
@@ -114,6 +114,8 @@ def run(recipe: Recipe, store: Store, choice: Choice, listener: Listener) -> Out
         _require_inputs(outcome.plan, step)
         server = server or Server()
         listener.started(step)
+        for can_show in power.of_step(outcome.plan, step, store):
+            listener.told(step, {"event": "note", "text": str(can_show)})
         try:
             _carry_out(server, outcome.plan, step, store, listener)
         except BaseException as error:

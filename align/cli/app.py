@@ -53,7 +53,10 @@ def validate(recipe: RecipeFile, overrides: Overrides = None) -> None:
     """
     found = opening.recipe(recipe, overrides)
     steps = found.steps()
-    print(f"{found.path} is sound: {len(found.data)} data entries, {len(found.stages)} stages, {len(steps)} steps.")
+    gates = f", {len(found.gates)} gates" if found.gates else ""
+    print(
+        f"{found.path} is sound: {len(found.data)} data entries, {len(found.stages)} stages, {len(steps)} steps{gates}."
+    )
     print(f"See what it would do: align plan {recipe}")
 
 
@@ -67,17 +70,21 @@ def plan(recipe: RecipeFile, overrides: Overrides = None, store: StoreFolder = N
       align plan quickstart.yaml stages.dpo.beta=0.3
       align plan quickstart.yaml --json
     """
-    from align import lineage
+    from align import lineage, power
     from align import plan as plans
 
     found = opening.recipe(recipe, overrides, quiet=as_json)
-    made = plans.make(found, lineage.store_at(store, found))
+    place = lineage.store_at(store, found)
+    made = plans.make(found, place)
+    can_show = power.of_plan(made, place)
     if as_json:
-        print(json.dumps(made.to_json()))
+        print(json.dumps(made.to_json() | {"detectable": [d.to_json() for d in can_show]}))
         return
     from align.cli import plan_table
 
     plan_table.show(made, list(made.steps))
+    for told in can_show:
+        print(f"  {told}")
     if made.to_run():
         print(f"  run it: align run {' '.join([recipe, *(overrides or [])])}")
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from align import quickstart
 from align.errors import DataError
 from align.scoring.named import SCORERS, Answer, final_number
+from align.specs.suites import METRICS_OF_SCORER, ScorerName
 from tests.subjects import user
 
 
@@ -39,3 +41,10 @@ def test_gsm8k_is_right_when_the_final_number_is_the_references() -> None:
 def test_gsm8k_refuses_prompts_without_a_reference(reference: str | None) -> None:
     with pytest.raises(DataError, match="Give the prompts as messages rows"):
         SCORERS["gsm8k"](Answer(user("?"), "#### 1", 3, True, reference))
+
+
+@pytest.mark.parametrize("name", sorted(SCORERS))
+def test_a_scorer_gives_the_metrics_that_its_settings_promise(name: ScorerName) -> None:
+    """Gates are checked against these names before a run."""
+    prompt = next(quickstart.rows("probes"))["prompt"]
+    assert tuple(SCORERS[name](Answer(prompt, "#### 7", 3, True, "#### 7"))) == METRICS_OF_SCORER[name]
