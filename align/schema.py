@@ -99,6 +99,12 @@ def row_problem(row_type: str, row: Mapping[str, Any], where: str = "", number: 
     return None if fault is None else problem_of(where, number, fault.field, fault.found, fault.reason)
 
 
+def is_row(row_type: str) -> Callable[[Any], bool]:
+    """A quick test of rows of a type: whether row_problem would find nothing."""
+    is_valid, turns_fault = _checks(row_type)
+    return lambda row: is_valid(row) and turns_fault(row) is None
+
+
 def problem_of(where: str, number: int, field: str, found: str, reason: str) -> RowProblem:
     """A problem in the words of all of them: `field rejected is empty. A preference row needs two non-empty answers.`"""
     subject = f"field {field}" if field else "the row"

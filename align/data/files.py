@@ -22,6 +22,7 @@ from align.errors import DataError
 SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".txt", ".parquet", ".arrow")
 _COMPRESSED = {".gz": "gzip", ".zst": "zstd"}
 _BATCH = 1024
+_BLOCK = 1 << 18  # bytes unpacked at once
 
 Numbered = Iterator[tuple[int, dict[str, Any]]]
 
@@ -70,10 +71,15 @@ def _lines(path: Path) -> Iterator[bytes]:
     packing = _COMPRESSED.get(path.suffix.lower())
     try:
         with pa.OSFile(str(path)) as raw, pa.CompressedInputStream(raw, packing) if packing else raw as stream:
-            for number, line in enumerate(io.BufferedReader(stream, 1 << 16), 1):  # type: ignore[arg-type]
-                if number == 1 and line[:2] in (b"\xff\xfe", b"\xfe\xff"):
-                    raise _encoding_error(path, 1, "the file begins like UTF-16")
-                yield line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+            lines = io.BufferedReader(stream, _BLOCK)  # type: ignore[arg-type]
+            first = lines.readline()
+            if first[:2] in (b"\xff\xfe", b"\xfe\xff"):
+                raise _encoding_error(path, 1, "the file begins like UTF-16")
+            if first:
+                number = 1
+                yield first.removeprefix(b"\xef\xbb\xbf")
+            for number, line in enumerate(lines, 2):  # noqa: B007 (told where the file is broken off)
+                yield line
     except (pa.ArrowException, OSError) as error:
         raise DataError(
             f"{path}, after row {number:,}", f"the compressed file is broken off or damaged ({error})",
@@ -112,17 +118,17 @@ def _read_jsonl(path: Path) -> Numbered:
 
 def _json_lines(path: Path, lines: Iterator[bytes]) -> Numbered:
     for number, line in enumerate(lines, 1):
-        if line.isspace():
-            continue
         try:
             value = orjson.loads(line)
         except orjson.JSONDecodeError as error:
+            if line.isspace():
+                continue
             _decode(line, path, number)
             remedy = "Repair or delete this line."
             raise DataError(
                 f"{path}, row {number:,}", f"broken JSON: {error}", "One JSON object per line", remedy
             ) from error
-        yield number, _object(value, path, number)
+        yield number, value if type(value) is dict else _object(value, path, number)
 
 
 def _read_json(path: Path) -> Numbered:

@@ -47,6 +47,7 @@ class Format:
     def __post_init__(self) -> None:
         self._read = frozenset((*self.form.needs, *self.form.uses))
         self._numbers = _NUMBERS if self.row_type in _TYPES_WITH_MARGIN else _NUMBERS - {"margin"}
+        self._is_prompt = self.row_type == "prompt"
 
     @property
     def told(self) -> str:
@@ -58,7 +59,8 @@ class Format:
 
     def rows(self, raw: Raw) -> list[Row]:
         """The canonical rows that a row gives. Raises CannotConvert where it has another form than the first ones."""
-        raw = _renamed(raw, self.columns)
+        if self.columns:
+            raw = _renamed(raw, self.columns)
         for name in self.form.needs:
             if raw.get(name) is None:
                 raise self._missing(raw, name)
@@ -66,19 +68,22 @@ class Format:
             _refuse_what_is_not_text(raw, self._read)
         made = self.form.convert(raw)
         kept = self._optional_fields(raw)
-        if not isinstance(made, Made):
-            return [{**made, **kept}]
+        if type(made) is not Made:
+            made.update(kept)  # type: ignore[attr-defined]
+            return [made]  # type: ignore[list-item]
         self.ties += made.ties
         return [_numbered({**kept, **row}, number, made) for number, row in enumerate(made.rows, 1)]
 
     def _optional_fields(self, raw: Raw) -> Row:
         """The optional fields that have the right type; columns that are not read are counted."""
-        found: Row = _told_of_prompt(raw) if self.row_type == "prompt" else {}
+        found: Row = _told_of_prompt(raw) if self._is_prompt else {}
         for name, value in raw.items():
-            if name in self._read or value is None or name in found or name in found.get("meta", ()):
+            if value is None or name in self._read:
                 continue
-            if name in _TEXTS and isinstance(value, str) and value:
+            if name in _TEXTS and type(value) is str and value:
                 found[name] = value
+            elif name in found or name in found.get("meta", ()):
+                continue
             elif name == "id" and type(value) is int:
                 found["id"] = str(value)
             elif name in self._numbers and (number := _number(value)) is not None:
@@ -175,8 +180,6 @@ def _told_of_prompt(raw: Raw) -> Row:
 
 
 def _renamed(raw: Raw, columns: Mapping[str, str]) -> Raw:
-    if not columns:
-        return raw
     theirs = set(columns.values())
     kept = {name: value for name, value in raw.items() if name not in theirs}
     return {**kept, **{ours: raw.get(name) for ours, name in columns.items()}}

@@ -14,6 +14,8 @@ from align.errors import DataError
 from align.schema import RowProblem
 
 ROW_NUMBERS_TOLD = 5
+SOURCES_TOLD = 50
+NO_SOURCE, OTHER_SOURCES = "(none)", "(others)"
 _BUDGETS = [digit * 10.0**power for power in range(-6, 0) for digit in (1, 2, 5)] + [1.0]
 
 
@@ -28,6 +30,7 @@ class Ledger:
     counts: dict[str, int] = field(default_factory=dict)
     examples: dict[str, list[RowProblem]] = field(default_factory=dict)
     asked: set[str] = field(default_factory=set)  # reasons that the recipe asked for
+    by_source: dict[str, int] = field(default_factory=dict)  # rows dropped
 
     @property
     def rows(self) -> int:
@@ -42,8 +45,13 @@ class Ledger:
     def broken(self) -> int:
         return sum(count for reason, count in self.counts.items() if reason not in self.asked)
 
-    def drop(self, problem: RowProblem, asked: bool = False) -> None:
+    def drop(self, problem: RowProblem, source: object = None, asked: bool = False) -> None:
+        """`source`: what the row says it came from; `asked`: the recipe wants such rows left out."""
         self.dropped += 1
+        name = source if isinstance(source, str) and source else NO_SOURCE
+        if name not in self.by_source and len(self.by_source) >= SOURCES_TOLD:
+            name = OTHER_SOURCES
+        self.by_source[name] = self.by_source.get(name, 0) + 1
         self.counts[problem.reason] = self.counts.get(problem.reason, 0) + 1
         if asked:
             self.asked.add(problem.reason)

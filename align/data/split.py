@@ -45,6 +45,8 @@ def split_key(row: Mapping[str, Any]) -> str:
 
 def normalised(text: str) -> str:
     """Text as compared between prompts."""
+    if text.isascii():
+        return " ".join(text.lower().split())
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from align.specs.base import RowType, Spec
+from align.specs.filters import Filters
 
 # What `format:` may name, by row type; align/data/known_formats.py holds the converters.
 _CHATS, _LISTS = ("single_key", "chat", "sharegpt"), ("ranking", "scored", "ultrafeedback")
@@ -23,7 +24,7 @@ FORMATS: dict[str, tuple[str, ...]] = {
 
 
 class PrepareSpec(Spec):
-    version: ClassVar = 3
+    version: ClassVar = 4
     writes: ClassVar = "rows"
     seeded: ClassVar = False
     telling: ClassVar = ("rows/train", "rows/holdout")
@@ -38,6 +39,10 @@ class PrepareSpec(Spec):
     as_: RowType = Field(alias="as", description="the row type wanted")
     format: str | None = Field(None, description="a known format by name, where what is detected is not what is meant")
     columns: dict[str, str] = Field(default_factory=dict, description="our name: theirs")
+    filters: Filters = Field(default_factory=Filters, description="rows to leave out: length, language, duplicates")
+    weights: Literal["refuse", "ignore", "resample"] = Field(
+        "refuse", description="of rows: no stage weighs its loss; resample repeats or leaves out rows in proportion"
+    )
     holdout: float | None = Field(None, gt=0, lt=1, description="share of prompts set aside as NAME.holdout")
     split_seed: int = Field(0, description="its own seed, so that a new training seed reshuffles no data")
     limit: int | None = Field(None, ge=1, description="read only so many rows")
