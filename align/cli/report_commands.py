@@ -31,3 +31,33 @@ def report(
     from align.cli import reporting
 
     reporting.report(recipe, overrides, output, store, as_json)
+
+
+@app.command(short_help="Count votes cast in a report, and make preference data of them.")
+def votes(
+    file: Annotated[str, typer.Argument(help="Votes exported from a report's blind vote mode.", metavar="FILE")],
+    recipe: Annotated[
+        str | None, typer.Argument(help="The recipe they are on: each vote is checked against it.", metavar="[RECIPE]")
+    ] = None,
+    overrides: Overrides = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "-o", "--output", metavar="FILE", help="The preference rows to write (else FILE.preference.jsonl)."
+        ),
+    ] = None,
+    store: StoreFolder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Count votes cast blind in a report: win rates with 95 % intervals, and preference rows to train on.
+
+    The rows are written beside the votes and sealed in the store; a recipe that names the file reuses the sealed rows.
+
+    \b
+    Examples:
+      align votes quickstart-probes-votes.jsonl quickstart.yaml
+      align votes quickstart-probes-votes.jsonl
+    """
+    from align.cli import voting
+
+    voting.votes(file, recipe, overrides, output, store, as_json)
