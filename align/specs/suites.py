@@ -118,6 +118,31 @@ class FormatSuite(Generating):
         return self
 
 
+FAMILIES = (
+    "change_case", "combination", "detectable_content", "detectable_format", "keywords", "language", "length_constraints",
+    "punctuation", "startend",
+)  # fmt: skip
+
+
+class InstructionSuite(Generating):
+    """Verifiable instructions (IFEval, Zhou et al. 2023): shares of prompts with all of theirs followed, and of instructions.
+
+    strict: as the answer stands; loose: perhaps without its first or last line, or Markdown's asterisks. Rows are IFEval's:
+    prompt, instruction_id_list and kwargs. instruction_strict/FAMILY tells the instructions of one family.
+    """
+
+    metrics: ClassVar = dict.fromkeys(
+        (
+            *("prompt_strict", "prompt_loose", "instruction_strict", "instruction_loose"),
+            *(f"instruction_strict/{family}" for family in FAMILIES),
+        ),
+        "higher",
+    )
+
+    kind: Literal["instruction"] = "instruction"
+    max_new_tokens: int = Field(1280, ge=1, description="as lm-eval's ifeval task has it")
+
+
 class RetentionSuite(Suite):
     """What was kept of a model's general ability; `drop` is how much worse than `against`, or than the baseline.
 
@@ -142,7 +167,7 @@ class RetentionSuite(Suite):
 
 
 AnySuite = Annotated[
-    GenerationSuite | LossSuite | PreferenceSuite | KlSuite | FormatSuite | RetentionSuite,
+    GenerationSuite | LossSuite | PreferenceSuite | KlSuite | FormatSuite | InstructionSuite | RetentionSuite,
     Field(discriminator="kind"),
 ]
 SUITES: dict[str, type[Suite]] = {
@@ -151,5 +176,6 @@ SUITES: dict[str, type[Suite]] = {
     "preference": PreferenceSuite,
     "kl": KlSuite,
     "format": FormatSuite,
+    "instruction": InstructionSuite,
     "retention": RetentionSuite,
 }

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from align.evals.contract import Ask
 from align.evals.measured import Measured
-from align.evals.suites import format, generation, kl, loss, preference, retention
+from align.evals.suites import format, generation, instruction, kl, loss, preference, retention
 
 MEASURE: dict[str, Callable[[Ask], Measured]] = {
     "generation": generation.measure,
@@ -14,5 +14,6 @@ MEASURE: dict[str, Callable[[Ask], Measured]] = {
     "preference": preference.measure,
     "kl": kl.measure,
     "format": format.measure,
+    "instruction": instruction.measure,
     "retention": retention.measure,
 }

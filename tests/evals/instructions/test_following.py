@@ -78,13 +78,9 @@ def test_there_are_eight_variants() -> None:
 
 
 def test_a_language_is_told_alike_every_time_and_nobody_elses_detector_is_touched() -> None:
-    doubtful = "ok la casa grande of the house"
+    doubtful = "hallo ik ben hier og du er der"  # without a seed it is Danish or Norwegian, about as often
     langdetect.DetectorFactory.seed = None
-    told = {
-        follows("language:response_language", {"language": code}, doubtful) for code in ("en", "es") for _ in range(20)
-    }
-    again = [follows("language:response_language", {"language": "en"}, doubtful) for _ in range(20)]
-    assert len(set(again)) == 1 and told <= {True, False}
+    assert len({follows("language:response_language", {"language": "da"}, doubtful) for _ in range(40)}) == 1
     assert langdetect.DetectorFactory.seed is None
 
 

@@ -79,6 +79,10 @@ CASES: list[tuple[str, dict[str, Any], list[str], list[str]]] = [
         ["One.\n\nWeekends.", "Weekend.\n\nOne.", "One.\nWeekend.", "A\n\nWeekend\n\nC", "A\n\n(Weekend)", "A\n\n\n\nWeekend"],
     ),
     (
+        "length_constraints:nth_paragraph_first_word", {"num_paragraphs": 2, "nth_paragraph": 3, "first_word": "weekend"},
+        [], ["One\n\nWeekend", "One\n\nWeekend\n\nWeekend", "One\n\nWeekend\n\n"],
+    ),
+    (
         "detectable_content:number_placeholders", {"num_placeholders": 2},
         ["[a] and [b]", "[] [x]", "[[a] [b]]"], ["[a]", "(a) (b)", "[a\nb] [c]", "[a"],
     ),
@@ -138,8 +142,10 @@ CASES: list[tuple[str, dict[str, Any], list[str], list[str]]] = [
     ("startend:quotation", {}, ['"Yes."', ' "a" and "b"\n', '""'], ['"', '"Yes.', "'Yes.'", "“Yes.”", 'He said "yes".']),
     (
         "change_case:capital_word_frequency", {"capital_frequency": 3, "capital_relation": AT_LEAST},
-        ["I AM HERE", "A B C", "DON'T GO", "I CANNOT", "(NASA) and the U.S. Army of WELL-KNOWN", "X1, Y2: Z3"],
-        ["I AM here", "WELL-KNOWN-THING", "Nasa Esa Isro", "1 2 3", "A a I i", "NASAs ESAs ISROs"],
+        ["I AM HERE", "A B C", "DON'T GO", "I CANNOT", "(NASA) and the U.S. Army of WELL-KNOWN", "X1, Y2: Z3",
+         "I DON'T.", "A--B C", "A..B C",
+         "A''B C", "('A'|'B'|'C')"],
+        ["I AM here", "WELL-KNOWN-THING", "Nasa Esa Isro", "1 2 3", "A a I i", "NASAs ESAs ISROs", "A:1B C", "A,1B C"],
     ),
     (
         "change_case:capital_word_frequency", {"capital_frequency": 2, "capital_relation": LESS},
