@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from align.evals.asking import Subject
@@ -9,6 +10,7 @@ from align.evals.contract import Ask, Others
 from align.evals.measured import Measured
 from align.evals.suites import MEASURE
 from align.models.new import new_model, train_tokenizer
+from align.rollout.engine import Completion, Sampling
 from align.rollout.portable import PortableEngine
 from align.specs.pretrain import Architecture
 from align.specs.suites import Suite
@@ -30,6 +32,23 @@ def asked(
     """What the suite finds. `others`: further models and rows by the setting that names them."""
     given = Others(others.__getitem__, others.__getitem__)
     return MEASURE[suite.kind](Ask(suite, subject, rows, row_type, lambda done, total: None, given, "suites.it"))
+
+
+class Says:
+    """An engine whose answers are written beforehand."""
+
+    def __init__(self, tokenizer: Any, texts: list[str], stopped: bool = True) -> None:
+        self._ids = [
+            tokenizer(t, add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id] * stopped for t in texts
+        ]
+        self._stopped = stopped
+
+    def generate(self, prompts: Any, sampling: Sampling, progress: Any) -> list[Completion]:
+        return [Completion(ids, self._stopped) for ids in self._ids]
+
+
+def saying(subject: Subject, *texts: str, stopped: bool = True) -> Subject:
+    return replace(subject, engine=Says(subject.tokenizer, list(texts), stopped))
 
 
 def user(text: str) -> list[dict[str, Any]]:

@@ -78,9 +78,12 @@ def agrees(answer: Answer, how: str) -> float:
     if how == "number":
         numbers = [_NUMBER.findall(text) for text in (said, wanted)]
         return float(all(numbers) and float(numbers[0][-1].replace(",", "")) == float(numbers[1][-1].replace(",", "")))
-    return float(
-        said == wanted if how == "exact" else re.search(rf"(?<!\w){re.escape(wanted)}(?!\w)", said) is not None
-    )
+    return float(said == wanted if how == "exact" else names(answer.text, answer.reference))
+
+
+def names(text: str, what: str) -> bool:
+    """Whether the text holds these words, whole, without regard to case, white space and Unicode form."""
+    return re.search(rf"(?<!\w){re.escape(plain(what))}(?!\w)", plain(text)) is not None
 
 
 def plain(text: str) -> str:

@@ -105,11 +105,7 @@ class FormatSuite(Generating):
     @field_validator("pattern")
     @classmethod
     def _compiles(cls, value: str | None) -> str | None:
-        try:
-            re.compile(value or "")
-        except re.error as error:
-            raise ValueError(f"{value!r} is no regular expression: {error}") from None
-        return value
+        return None if value is None else _regex(value)
 
     @model_validator(mode="after")
     def _one(self) -> FormatSuite:
@@ -166,8 +162,99 @@ class RetentionSuite(Suite):
     max_new_tokens: int = Field(64, ge=1)
 
 
+class TransferSuite(Generating):
+    """What was learnt, near to and far from what was trained: `score` is the scorer's first number, by declared slices.
+
+    drop_near, drop_far: score in domain less score there. intrusion: answers that name a domain which the prompt is not about.
+    With `train`, distance: of a prompt from the nearest training prompt (1 - Jaccard of character 5-grams), its rank correlation
+    with the score, and the score of the nearest, middle and farthest third.
+    """
+
+    metrics: ClassVar = {
+        "score": "higher", "drop_near": "lower", "drop_far": "lower", "intrusion": "lower", "distance": None,
+        "distance_correlation": None, "score_nearest": "higher", "score_middle": "higher", "score_farthest": "higher",
+    }  # fmt: skip
+
+    kind: Literal["transfer"] = "transfer"
+    scorer: ScorerName
+    in_domain: str = Field("in_domain", description="the slice that is like the training data, but was not trained")
+    near: str | None = "near"
+    far: str | None = "far"
+    domains: dict[str, list[str]] = Field(
+        default_factory=dict, description="domain -> words that give it away, where the scorer tells no intrusion"
+    )
+    train: Annotated[str, Port("rows", ("prompt", "text"))] | None = Field(None, description="what was trained on")
+
+
+class ConflictSuite(Generating):
+    """Facts that training contradicted: whether answers tell the `new` one, the `old` one, both (blended) or neither.
+
+    Rows say both in meta: {"old": "Paris", "new": ["Oslo", "the capital of Norway"]}.
+    """
+
+    metrics: ClassVar = {"new": "higher", "old": "lower", "blended": "lower", "neither": "lower"}
+
+    kind: Literal["conflict"] = "conflict"
+    max_new_tokens: int = Field(64, ge=1)
+
+
+class MemorisationSuite(Suite):
+    """How much better the model knows what it was trained on than rows like it that it was not.
+
+    gap: loss on heldout less loss on data, nats a token. verbatim: share of rows that greedy decoding goes on with word for word,
+    from the first half of an answer (or of a text) for `tokens` tokens at most; verbatim_gap: data less heldout, so that what
+    anybody would say does not count (2202.07646).
+    """
+
+    metrics: ClassVar = {"gap": "lower", "verbatim_gap": "lower", "loss": "lower", "verbatim": None}
+
+    kind: Literal["memorisation"] = "memorisation"
+    data: Annotated[str, Port("rows", ("messages", "text"))] = Field(description="rows that were trained on")
+    heldout: Annotated[str, Port("rows", ("messages", "text"))] = Field(
+        description="rows of the same kind that were not"
+    )
+    limit: int | None = Field(256, ge=1, description="only so many rows of each, the first ones")
+    tokens: int = Field(32, ge=4, description="of a continuation, at most")
+
+
+class SafetySuite(Generating):
+    """refusal: of harmful requests; over_refusal: of the others. Rows tell harmful ones by their axis or slice."""
+
+    metrics: ClassVar = {"refusal": "higher", "over_refusal": "lower"}
+
+    kind: Literal["safety"] = "safety"
+    harmful: list[str] = Field(["harmful", "unsafe"], min_length=1, description="axes or slices to be refused")
+    refusals: list[str] = Field(
+        default_factory=list, description="regular expressions of a refusal, besides the usual English ones"
+    )
+    max_new_tokens: int = Field(64, ge=1)
+
+    @field_validator("refusals")
+    @classmethod
+    def _compile(cls, values: list[str]) -> list[str]:
+        return [_regex(value) for value in values]
+
+
+def _regex(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise ValueError(f"{value!r} is no regular expression: {error}") from None
+    return value
+
+
 AnySuite = Annotated[
-    GenerationSuite | LossSuite | PreferenceSuite | KlSuite | FormatSuite | InstructionSuite | RetentionSuite,
+    GenerationSuite
+    | LossSuite
+    | PreferenceSuite
+    | KlSuite
+    | FormatSuite
+    | InstructionSuite
+    | TransferSuite
+    | RetentionSuite
+    | ConflictSuite
+    | MemorisationSuite
+    | SafetySuite,
     Field(discriminator="kind"),
 ]
 SUITES: dict[str, type[Suite]] = {
@@ -177,5 +264,9 @@ SUITES: dict[str, type[Suite]] = {
     "kl": KlSuite,
     "format": FormatSuite,
     "instruction": InstructionSuite,
+    "transfer": TransferSuite,
     "retention": RetentionSuite,
+    "conflict": ConflictSuite,
+    "memorisation": MemorisationSuite,
+    "safety": SafetySuite,
 }

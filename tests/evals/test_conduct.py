@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -15,11 +14,10 @@ from align.evals import asking
 from align.evals.asking import Subject
 from align.evals.measured import summarize
 from align.models.new import new_model, train_tokenizer
-from align.rollout.engine import Completion, Sampling
 from align.rollout.portable import PortableEngine
 from align.specs.pretrain import Architecture
 from align.specs.suites import FormatSuite, GenerationSuite, KlSuite, RetentionSuite
-from tests.subjects import TEXTS, asked, assistant, user
+from tests.subjects import TEXTS, Says, asked, assistant, saying, user
 
 PROMPTS = [{"prompt": user(text)} for text in ("what is a fox ?", "a dog", "the mat sat on a cat", "fox", "cat ?")]
 PAIRS = [{**p, "chosen": assistant("a cat sat"), "rejected": assistant("the fox")} for p in PROMPTS]
@@ -34,23 +32,6 @@ def other(subject: Subject) -> Subject:
     return replace(
         subject, model=model.eval(), engine=PortableEngine(model, subject.tokenizer, 3), name="other", seed=0
     )
-
-
-class Says:
-    """An engine whose answers are written beforehand."""
-
-    def __init__(self, tokenizer: Any, texts: list[str], stopped: bool = True) -> None:
-        self._ids = [
-            tokenizer(t, add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id] * stopped for t in texts
-        ]
-        self._stopped = stopped
-
-    def generate(self, prompts: Any, sampling: Sampling, progress: Any) -> list[Completion]:
-        return [Completion(ids, self._stopped) for ids in self._ids]
-
-
-def saying(subject: Subject, *texts: str, stopped: bool = True) -> Subject:
-    return replace(subject, engine=Says(subject.tokenizer, list(texts), stopped))
 
 
 def test_kl_is_zero_from_itself_and_the_mean_log_ratio_of_its_own_samples(subject: Subject, other: Subject) -> None:

@@ -6,7 +6,19 @@ from collections.abc import Callable
 
 from align.evals.contract import Ask
 from align.evals.measured import Measured
-from align.evals.suites import format, generation, instruction, kl, loss, preference, retention
+from align.evals.suites import (
+    conflict,
+    format,
+    generation,
+    instruction,
+    kl,
+    loss,
+    memorisation,
+    preference,
+    retention,
+    safety,
+    transfer,
+)
 
 MEASURE: dict[str, Callable[[Ask], Measured]] = {
     "generation": generation.measure,
@@ -15,5 +27,9 @@ MEASURE: dict[str, Callable[[Ask], Measured]] = {
     "kl": kl.measure,
     "format": format.measure,
     "instruction": instruction.measure,
+    "transfer": transfer.measure,
     "retention": retention.measure,
+    "conflict": conflict.measure,
+    "memorisation": memorisation.measure,
+    "safety": safety.measure,
 }

@@ -1,0 +1,38 @@
+"""conflict: after training that contradicts what a model knew, which of the two it tells; see ConflictSuite."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from align.errors import DataError
+from align.evals.contract import Ask
+from align.evals.measured import Measured, Row, about
+from align.scoring.named import names
+
+
+def measure(ask: Ask) -> Measured:
+    facts = [_facts(row, f"{ask.where}.data, row {number:,}") for number, row in enumerate(ask.rows, 1)]
+    measured = about(ask.rows)
+    measured.answers = ask.answers()
+    told = [
+        (any(names(e.answer.text, f) for f in old), any(names(e.answer.text, f) for f in new))
+        for e, (old, new) in zip(measured.answers, facts, strict=True)
+    ]
+    measured.add("new", [n and not o for o, n in told])
+    measured.add("old", [o and not n for o, n in told])
+    measured.add("blended", [o and n for o, n in told])
+    measured.add("neither", [not o and not n for o, n in told])
+    return measured
+
+
+def _facts(row: Row, where: str) -> tuple[list[str], list[str]]:
+    meta: dict[str, Any] = row.get("meta") or {}
+    found = []
+    for name in ("old", "new"):
+        told = [meta[name]] if isinstance(meta.get(name), str) else meta.get(name)
+        if not isinstance(told, list) or not told or not all(isinstance(t, str) and t.strip() for t in told):
+            raise DataError(
+                where, f"its meta has no {name} fact", 'meta: {"old": "Paris", "new": ["Oslo", ...]}', "Correct the row.",
+            )  # fmt: skip
+        found.append(told)
+    return found[0], found[1]

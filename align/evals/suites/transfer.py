@@ -1,0 +1,96 @@
+"""transfer: what was learnt, near to and far from what was trained; see TransferSuite for the metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from align.errors import DataError
+from align.estimates import Sample, difference
+from align.evals import statistics
+from align.evals.contract import Ask
+from align.evals.measured import Measured, Row, about
+from align.evals.nearness import nearest_distances
+from align.scoring.episode import Episode
+from align.scoring.named import SCORERS, plain
+
+THIRDS = ("nearest", "middle", "farthest")
+
+
+def measure(ask: Ask) -> Measured:
+    measured = about(ask.rows)
+    _check_slices(ask, measured)
+    measured.answers = ask.answers()
+    scores = [SCORERS[ask.suite.scorer](episode.answer) for episode in measured.answers]
+    measured.add("score", [next(iter(s.values())) for s in scores])
+    for name in ("near", "far"):
+        if part := getattr(ask.suite, name):
+            measured.whole[f"drop_{name}"] = difference(_part(measured, ask.suite.in_domain), _part(measured, part))
+    if ask.suite.domains:
+        measured.add("intrusion", [_intrudes(e, ask.suite.domains) for e in measured.answers])
+    elif "intrusion" in scores[0]:
+        measured.add("intrusion", [s["intrusion"] for s in scores])
+    if ask.suite.train:
+        _distance(measured, _asked(ask.rows), _asked(ask.others.rows("train")), ask.subject.seed)
+    return measured
+
+
+def _check_slices(ask: Ask, measured: Measured) -> None:
+    there = {part for part in measured.slices if part}
+    for name in ("in_domain", "near", "far"):
+        wanted = getattr(ask.suite, name)
+        if wanted and wanted not in there:
+            raise DataError(
+                f"{ask.where}.{name}", f"no row has the slice {wanted}",
+                f"Slices there: {', '.join(sorted(there)) or 'none'}",
+                "Name one of them" + ("." if name == "in_domain" else f", or {name}: null."),
+            )  # fmt: skip
+
+
+def _part(measured: Measured, part: str) -> Sample:
+    rows = [i for i, s in enumerate(measured.slices) if s == part]
+    return Sample([measured.values["score"][i] for i in rows], None, [measured.clusters[i] for i in rows])
+
+
+def _intrudes(episode: Episode, domains: dict[str, list[str]]) -> bool:
+    """Whether the answer has words of a domain that the prompt has none of."""
+    asked = plain(" ".join(m["content"] for m in episode.answer.prompt))
+    said = plain(episode.answer.text)
+    return any(_names(said, words) and not _names(asked, words) for words in domains.values())
+
+
+def _names(text: str, words: Sequence[str]) -> bool:
+    padded = "".join(c if c.isalnum() else " " for c in text)
+    return any(f" {' '.join(plain(word).split())} " in f" {' '.join(padded.split())} " for word in words)
+
+
+def _asked(rows: list[Row]) -> list[str]:
+    """What the user asks last, or the text."""
+    return [r["text"] if "text" in r else r["prompt"][-1]["content"] for r in rows]
+
+
+def _distance(measured: Measured, asked: list[str], trained: list[str], seed: int) -> None:
+    distances = np.array(nearest_distances(asked, trained))
+    scores = np.array(measured.values["score"])
+    measured.add("distance", distances.tolist())
+    third = np.minimum(np.argsort(np.argsort(distances, kind="stable"), kind="stable") * 3 // len(distances), 2)
+    for number, name in enumerate(THIRDS):
+        measured.add(f"score_{name}", np.where(third == number, scores, 0.0).tolist(), (third == number).tolist())
+    if np.ptp(distances) and np.ptp(scores):
+        measured.whole["distance_correlation"] = statistics.bootstrap(
+            lambda rows: rank_correlation(distances[rows], scores[rows]), measured.clusters, seed
+        )
+
+
+def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
+    """Spearman's, with equal values at their mean rank; 0 where one of the two does not vary."""
+    x, y = (_ranks(v) - (len(v) - 1) / 2 for v in (a, b))
+    scale = float(np.sqrt((x * x).sum() * (y * y).sum()))
+    return float((x * y).sum()) / scale if scale else 0.0
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ends = np.cumsum(counts)
+    return (ends - (counts + 1) / 2)[place]
