@@ -50,6 +50,12 @@ def bench(options: Options, starting: Callable[[str], None]) -> list[Result]:
 
 
 def measure(contender: Contender, work: str) -> Result:
+    told = child(contender)
+    return Result(contender.name, told) if isinstance(told, str) else judged(contender, work, told)
+
+
+def child(contender: Contender) -> dict[str, Any] | str:
+    """What a contender measured in a process of its own, or why it did not."""
     with tempfile.TemporaryDirectory() as folder:
         plan, result = Path(folder, "plan.json"), Path(folder, "result.json")
         plan.write_text(json.dumps(contender.plan))
@@ -66,11 +72,11 @@ def measure(contender: Contender, work: str) -> Result:
         try:
             done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=LIMIT_SECONDS)
         except subprocess.TimeoutExpired:
-            return Result(contender.name, f"not done after {LIMIT_SECONDS / 60:.0f} minutes")
+            return f"not done after {LIMIT_SECONDS / 60:.0f} minutes"
         if not result.is_file():
             last = [line for line in done.stderr.splitlines() if line.strip()][-1:]
-            return Result(contender.name, (last or [f"ended with code {done.returncode}"])[0].strip())
-        return judged(contender, work, json.loads(result.read_text()))
+            return (last or [f"ended with code {done.returncode}"])[0].strip()
+        return json.loads(result.read_text())
 
 
 def judged(contender: Contender, work: str, told: dict[str, Any]) -> Result:

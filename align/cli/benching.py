@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from rich.text import Text
 
+from align.bench import preparing
 from align.bench.measure import Result, as_json, bench, ratio, require_figures
 from align.bench.plans import Options
 from align.cli import terminal
@@ -32,6 +34,26 @@ def run(
     else:
         _show(options, results)
     require_figures(results)
+
+
+def prepare(rows: int, as_js: bool) -> None:
+    """Rows a second from a file to parquet, at two sizes."""
+    _starting(f"{rows:,} rows")
+    smaller, larger = preparing.bench(rows)
+    growth = preparing.growth(smaller, larger)
+    if as_js:
+        print(json.dumps({"work": "prepare", "results": [asdict(smaller), asdict(larger)], "growth": growth}))
+        return
+    heads = ["chats", "size", "time", "processor", "rows/s", "memory at most"]
+    table = terminal.table(*heads, right=tuple(heads))
+    for each in (smaller, larger):
+        table.add_row(
+            "", f"{each.rows:,}", f"{each.bytes / 1e6:,.0f} MB", f"{each.seconds:.1f} s", f"{each.processor_seconds:.1f} s",
+            f"{each.rows_per_second:,.0f}", f"{each.peak_mb:,.0f} MB",
+        )  # fmt: skip
+    console = terminal.console()
+    console.print(table)
+    console.print(f"\n  Time a row at the larger size: {growth:.2f} x that at the smaller one (1 is linear).")
 
 
 def _starting(name: str) -> None:

@@ -14,7 +14,7 @@ ROLES = {
     "assistant": "assistant", "gpt": "assistant", "model": "assistant", "bot": "assistant", "chatgpt": "assistant",
     "tool": "tool", "observation": "tool",
 }  # fmt: skip
-_CANONICAL = frozenset({"system", "user", "assistant", "tool"})
+_SPOKEN = ("user", "assistant", "system", "tool")
 _HH_TURN = re.compile(r"(?:\A|\n\n)(Human|Assistant):")
 
 
@@ -35,7 +35,9 @@ def conversation(turns: Any, field: str) -> list[Message]:
         raise CannotConvert(field, f"is {_kind(turns)}, not a list of turns", f"{field}_type")
     messages = []
     for index, turn in enumerate(turns):
-        message = turn if _is_canonical(turn) else _message(turn, f"{field}[{index}]", field)
+        # {role, content} as it should be is by far the most frequent, and taken as it is
+        plain = type(turn) is dict and len(turn) == 2 and type(turn.get("content")) is str
+        message = turn if plain and turn.get("role") in _SPOKEN else _message(turn, f"{field}[{index}]", field)
         if message["role"] != "system" or str(message["content"] or "").strip():
             messages.append(message)
     return messages
@@ -123,14 +125,6 @@ def without_prompt(turns: list[Message], prompt: Sequence[Message], field: str) 
         if turns[: len(start)] == start:
             return turns[len(start) :]
     raise CannotConvert(field, "is a conversation that does not begin with the row's prompt", f"{field}_other_prompt")
-
-
-def _is_canonical(turn: Any) -> bool:
-    """{role, content} as it should be: by far the most frequent, and taken as it is."""
-    if type(turn) is not dict or len(turn) != 2 or type(turn.get("content")) is not str:
-        return False
-    role = turn.get("role")
-    return type(role) is str and role in _CANONICAL
 
 
 def _message(turn: Any, where: str, field: str) -> Message:

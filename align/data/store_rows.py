@@ -152,7 +152,7 @@ def _column(values: list[Any], field: pa.Field) -> pa.Array:
 
 def _conversations(values: list[list[Row]]) -> pa.Array:
     turns = [turn for messages in values for turn in messages]
-    flags = [turn.get("train") for turn in turns] if any(len(turn) > 2 for turn in turns) else None
+    flags = [turn.get("train") for turn in turns] if turns and max(map(len, turns)) > 2 else None
     columns = [
         pa.array([turn["role"] for turn in turns], pa.string()),
         pa.array([turn["content"] for turn in turns], pa.string()),

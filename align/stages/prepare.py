@@ -2,7 +2,7 @@
 
 Reads one source: a file, a folder, a hub data set or the bundled world. Writes rows-train.parquet and, with a holdout,
 rows-holdout.parquet; report.json, with all that was counted; README.md, the same for people. No model takes part. Memory does
-not grow with the rows, but for hashes: 48 bytes a row, 40 more a pair, 60 more a row with `filters: {duplicates: ...}`.
+not grow with the rows, but for hashes: 40 bytes a row, 40 more a pair, 60 more a row with `filters: {duplicates: ...}`.
 
 Nothing changes silently: the detected format (or the one that `format` names) and the columns that are not used are told;
 rows that are not of the wanted type, pairs with two identical sides and rows that a filter leaves out are counted by reason,

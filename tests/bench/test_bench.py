@@ -63,3 +63,11 @@ def test_ppo_has_a_peer_only_where_an_older_trl_is_given(tmp_path: Path) -> None
     assert [c.name for c in contenders(Options("ppo"))] == ["align"]
     assert [c.name for c in contenders(Options("ppo", peer_path=tmp_path))] == ["align", "trl"]
     assert [c.name for c in contenders(Options("sft", alone=True))] == ["align"]
+
+
+@pytest.mark.slow
+def test_preparing_is_measured_at_two_sizes() -> None:
+    done = CliRunner().invoke(app, ["bench", "prepare", "--rows", "2000", "--json"], catch_exceptions=False)
+    smaller, larger = json.loads(done.stdout)["results"]
+    assert (smaller["rows"], larger["rows"]) == (400, 2000)
+    assert larger["seconds"] > 0 and 1000 < larger["bytes"] / larger["rows"] < 1300
