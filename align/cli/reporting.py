@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from align import lineage
+from align import gates, lineage
 from align import plan as plans
+from align.artifact.store import Store
 from align.cli import opening, words
 from align.errors import UserError
+from align.plan import Plan
 from align.report import generations, page
 from align.report.collect import collect
 
@@ -22,12 +24,11 @@ def report(given: str, overrides: list[str] | None, target: str | None, folder: 
     plan = plans.make(recipe, store)
     seen = collect(plan, store)
     if not any(s.sealed for s in seen.values()):
-        raise UserError(
-            given, f"nothing of it has run in {store.root}", "", f"run it first: align run {given}, or name --store"
-        )
+        raise _nothing(given, store, plan)
     suites = generations.read(seen)
     packed = generations.packed(recipe.name, suites) if suites else ""
-    text = page.write(plan, seen, store, page.Commands(given, tuple(overrides or ()), folder), packed)
+    commands = page.Commands(given, tuple(overrides or ()), folder)
+    text = page.write(plan, seen, store, commands, packed, gates.judge(recipe, plan.steps))
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
     left = sum(s.sealed is None for s in seen.values())
@@ -36,3 +37,16 @@ def report(given: str, overrides: list[str] | None, target: str | None, folder: 
         return
     missing = f" {words.plural(left, 'step')} of {len(seen)} still to run." if left else ""
     print(f"Wrote {path} ({words.size(len(text.encode()))}).{missing} Open it in a browser.")
+
+
+def _nothing(given: str, store: Store, plan: Plan) -> UserError:
+    """Why there is nothing to show: it never ran here, or what ran had other settings, data or code."""
+    if not store.last_keys(plan.recipe.name):
+        return UserError(
+            given, f"nothing of it has run in {store.root}", "", f"run it first: align run {given}, or name --store"
+        )
+    first = next(iter(plan.steps.values()))
+    return UserError(
+        given, f"what ran in {store.root} was something else ({first.name}: {first.reason})", "",
+        f"give the overrides of that run, or run it as it is now: align run {given}",
+    )  # fmt: skip

@@ -16,8 +16,9 @@ from markupsafe import Markup
 import align
 from align.artifact.store import Store
 from align.cli import words
+from align.gates import Judgement, written
 from align.plan import Plan, spoken
-from align.report import accounting, curves, graph, lineage_facts, tables
+from align.report import accounting, curves, graph, lineage_facts, tables, verdicts
 from align.report.collect import Seen
 
 ASSETS = Path(__file__).parent / "assets"
@@ -47,15 +48,26 @@ def _quoted(part: str) -> str:
     return part if plain and part else "'" + part.replace("'", "'\\''") + "'"
 
 
-def write(plan: Plan, seen: dict[str, Seen], store: Store, commands: Commands, generations: str = "") -> str:
+def write(
+    plan: Plan,
+    seen: dict[str, Seen],
+    store: Store,
+    commands: Commands,
+    generations: str = "",
+    judgement: Judgement | None = None,
+) -> str:
     """The whole page, with `generations` as they were packed."""
+    judgement = judgement or Judgement()
     style, script = _asset("report.css"), "\n".join(map(_asset, SCRIPTS))
     told: dict[str, Any] = {
         "plan": plan,
         "name": plan.recipe.name,
         "seen": seen,
         "states": {name: state(s) for name, s in seen.items()},
-        "summary": summary(seen),
+        "summary": [*summary(seen), *filter(None, [verdicts.counted(judgement)])],
+        "gates": verdicts.gates(judgement),
+        "levels": written.levels(judgement),
+        "ledger": verdicts.ledger(seen),
         "tables": _tables(seen),
         "rewards": {n: tables.reward(s.report) for n, s in seen.items() if s.step.kind == "reward" and s.report},
         "drawing": graph.draw(plan),

@@ -98,7 +98,15 @@ def _cell(row: dict[str, Any], model: str) -> Cell:
     better = {"higher": 1, "more": 1, "lower": -1, "less": -1}.get(row.get("better") or "", 0)
     verdict = {1: "better", -1: "worse"}.get(side * better, "")
     difference = (row["values"].get(model) or {}).get("difference")
-    return Cell(model, comparison.cell(row, model), side != 0, verdict, interval(difference, "+") if difference else "")
+    return Cell(model, comparison.cell(row, model), side != 0, verdict, _difference(difference))
+
+
+def _difference(difference: dict[str, Any] | None) -> str:
+    """`+0.02 (+0.00 to +0.04), p 0.03`; empty without one."""
+    if not difference:
+        return ""
+    p = difference.get("p")
+    return interval(difference, "+") + ("" if p is None else f", p {'< 0.001' if p < 0.001 else f'{p:.2g}'}")
 
 
 def interval(estimate: dict[str, Any] | None, sign: str = "") -> str:
