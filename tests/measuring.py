@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from align import plan as plans
 from align.artifact.store import Store
+from align.data.store_rows import RowWriter
 from align.estimates import mean, ratio
 from align.plan import Plan
 from align.recipe import Recipe, load
@@ -58,6 +60,16 @@ def suite(
     return {"kind": "generation", "data": data, "metrics": told, "rows": rows}
 
 
+def _say(answers: Sequence[str], folder: Path) -> None:
+    if not answers:
+        return
+    with RowWriter(folder, "scored_generation", ["probes"]) as writer:
+        for number, text in enumerate(answers):
+            prompt = [{"role": "user", "content": f"question {number}"}]
+            answer = [{"role": "assistant", "content": text}]
+            writer.write("probes", {"prompt": prompt, "completion": answer, "score": 0.0, "source": "model"})
+
+
 def write_recipe(folder: Path, gates: Sequence[str], extra: str = "") -> Path:
     (folder / "model").mkdir(exist_ok=True)
     (folder / "model" / "config.json").write_text("{}")
@@ -72,8 +84,12 @@ def seal_reports(
     metrics: Mapping[str, dict[str, float]] | None = None,
     joint: Sequence[Mapping[str, Any]] = (),
     store: str = ".align",
+    said: Mapping[str, Sequence[str]] | None = None,
 ) -> Plan:
-    """Seals every step of `evaluate` and before: `suites` by model, `metrics` by step, `joint` the rows of the table."""
+    """Seals every step of `evaluate` and before: `suites` by model, `metrics` by step, `joint` the rows of the table.
+
+    `said`: what each model answered to the probes.
+    """
     recipe = load(recipe) if isinstance(recipe, Path) else recipe
     place = Store(Path(store))
     for name in plans.order(recipe):
@@ -83,7 +99,7 @@ def seal_reports(
         told = (metrics or {}).get(
             name, {"loss": 1.5, "eval_rewards/accuracies": 0.7} if name == "dpo" else {"loss": 1.5}
         )
-        kind, report = plan.steps[name].kind, None
+        kind, report, spoken = plan.steps[name].kind, None, [] if said is None else said.get(name.partition(".")[2], [])
         if kind == "measure":
             model = name.partition(".")[2]
             report = {"model": model, "suites": dict(suites.get(model, {}))}
@@ -91,5 +107,5 @@ def seal_reports(
             report = {"baseline": "sft", "models": list(suites), "rows": list(joint)}
         if kind == "prepare":
             told = (metrics or {}).get(name, {"rows/train": 100.0, "rows/dropped": 2.0})
-        seal_step(place, plan, name, content=name, metrics=told, report=report)
+        seal_step(place, plan, name, content=name, metrics=told, report=report, also=partial(_say, spoken))
     return plans.make(recipe, place)

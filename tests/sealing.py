@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from align.artifact.manifest import Manifest, Parent
@@ -18,8 +20,9 @@ def seal_step(
     content: str = "weights",
     metrics: dict[str, float] | None = None,
     report: dict[str, Any] | None = None,
+    also: Callable[[Path], None] = lambda folder: None,
 ) -> Sealed:
-    """Seals what step `name` would have made: a model of `content`, or a report."""
+    """Seals what step `name` would have made: a model of `content`, or a report; and what `also` writes beside it."""
     step = plan.steps[name]
     partial = store.partial(step.kind, step.key)
     partial.mkdir(parents=True)
@@ -28,6 +31,7 @@ def seal_step(
         (partial / "model" / "model.safetensors").write_text(content)
     else:
         (partial / "report.json").write_text(json.dumps(report))
+    also(partial)
     store.remember(plan.recipe.name, name, step.kind, step.key)
     return store.seal(
         Manifest(

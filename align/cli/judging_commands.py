@@ -36,3 +36,29 @@ def gate(
     from align.cli import gating
 
     gating.gate(opening.recipe(recipe, overrides, quiet=as_json), store, junit, markdown, save_baseline, as_json)
+
+
+@app.command(short_help="Show how two runs or artifacts differ.")
+def compare(
+    first: Annotated[str, typer.Argument(help="A recipe, RECIPE:STEP, a key, or a folder.", metavar="A")],
+    rest: Annotated[
+        list[str], typer.Argument(help="The other; or settings that change A, or B.", metavar="B|KEY=VALUE...")
+    ],
+    samples: Annotated[int, typer.Option(min=0, help="Answers shown of each suite, those that differ most.")] = 3,
+    store: StoreFolder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show how two runs of a recipe, or two artifacts, differ: settings, data, what was measured, and what was said.
+
+    Differences are B less A, paired where both answered the same rows.
+
+    \b
+    Examples:
+      align compare quickstart:sft quickstart:dpo             two models
+      align compare quickstart.yaml stages.dpo.beta=0.3       a recipe as written, and with a setting changed
+      align compare quickstart quickstart-sweep-2             two recipes' last runs
+      align compare 3f2a9c 81d0be --json
+    """
+    from align.cli import versing
+
+    versing.show(first, rest, store, samples, as_json)

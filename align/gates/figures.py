@@ -95,7 +95,7 @@ class Figures:
         name, part = _metric_and_slice(figure, metrics)
         estimate = Estimate.from_json(metrics[name][part])
         rows = body.get("rows", {})
-        return Measured(estimate, _sample(rows, name, part), body.get("data", ""), tuple(rows.get("clusters", ())))
+        return Measured(estimate, sample_of(rows, name, part), body.get("data", ""), tuple(rows.get("clusters", ())))
 
     def _report(self, step: str) -> dict[str, Any]:
         report = self._reports.get(step, {})
@@ -146,7 +146,7 @@ def _metric_and_slice(figure: SuiteMetric, metrics: Mapping[str, Mapping[str, An
     )
 
 
-def _sample(rows: Mapping[str, Any], metric: str, part: str) -> Sample | None:
+def sample_of(rows: Mapping[str, Any], metric: str, part: str) -> Sample | None:
     """The rows of a part (all, a slice, axis_NAME) that a metric applies to; None where it is no mean over rows."""
     values = rows.get("values", {}).get(metric)
     if values is None:
