@@ -6,12 +6,12 @@ import difflib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, PrivateAttr, ValidationError
+from pydantic import AfterValidator, Discriminator, Field, PrivateAttr, Tag, ValidationError
 
 from align import gates
 from align.errors import Problem, RecipeError
 from align.recipe_yaml import Document, read_document
-from align.specs import STAGES, EvaluateSpec, PrepareSpec, Settings, Spec
+from align.specs import STAGES, EvaluateSpec, MixSpec, PrepareSpec, Settings, Spec
 from align.specs.suites import SUITES
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
@@ -22,6 +22,12 @@ _SPOKEN = {"model": "a model", "reward": "a reward model", "rows": "rows", "repo
 def _sound(gate: str) -> str:
     gates.parse(gate)
     return gate
+
+
+DataEntry = Annotated[
+    Annotated[PrepareSpec, Tag("(source)")] | Annotated[MixSpec, Tag("(mix)")],
+    Discriminator(lambda entry: "(mix)" if "mix" in entry else "(source)"),
+]
 
 
 class Tracking(Settings):
@@ -36,7 +42,7 @@ class Recipe(Settings):
     name: str = Field(pattern=NAME)
     seed: int = Field(0, ge=0)
     base: str | None = Field(None, description="hub id (pinned at first run) or folder of the model to start from")
-    data: dict[Annotated[str, Field(pattern=NAME)], PrepareSpec] = Field(default_factory=dict)
+    data: dict[Annotated[str, Field(pattern=NAME)], DataEntry] = Field(default_factory=dict)
     stages: dict[Annotated[str, Field(pattern=NAME)], Spec] = Field(default_factory=dict)
     gates: list[Annotated[str, AfterValidator(_sound)]] = Field(
         default_factory=list, description="what must hold, e.g. dpo.preference.win_rate > 0.55"
@@ -141,7 +147,9 @@ def _place(model: type[Settings], loc: tuple[int | str, ...]) -> tuple[list[str]
         if loc[0] == "suites" and index == 2 and key in SUITES:
             model = SUITES[key]
             continue
-        if key.startswith(("function-", "list[", "LoRA")) or key in ("str", "dict", "int", "float", "bool"):
+        if key == "(mix)":
+            model = MixSpec
+        if key.startswith(("(", "function-", "list[", "LoRA")) or key in ("str", "dict", "int", "float", "bool"):
             continue
         field = next((f for n, f in model.model_fields.items() if key in (n, f.alias)), None)
         inner = _settings_in(field.annotation) if field and index < len(loc) - 1 else None
@@ -215,9 +223,13 @@ def _edge_problem(recipe: Recipe, steps: dict[str, Spec], step: str, reference: 
     target = steps[name]
     if target.writes != port.takes:
         return f"{name} gives {_SPOKEN[target.writes]}, expected {_wanted(port)}"
-    if isinstance(target, PrepareSpec):
+    if isinstance(target, (PrepareSpec, MixSpec)):
         if part and part not in target.parts():
-            hint = "" if target.holdout else f" Give data.{name} a holdout, e.g. holdout: 0.1"
+            hint = (
+                ""
+                if isinstance(target, MixSpec) or target.holdout
+                else f" Give data.{name} a holdout, e.g. holdout: 0.1"
+            )
             return f"{name} has no part {part}; it has {', '.join(target.parts())}.{hint}"
         if not port.admits(target.as_):
             return f"{name} holds {target.as_} rows, expected {_wanted(port)}"

@@ -81,11 +81,9 @@ def write(out: Path, told: dict[str, Any], notes: Sequence[str], parts: Sequence
 
 
 def card(told: dict[str, Any], notes: Sequence[str], parts: Sequence[str]) -> list[str]:
-    """Lines of Markdown; the head tells `datasets` which file is which split."""
+    """Lines of Markdown."""
     rows = told["rows"]
-    files = [line for part in parts for line in (f"  - split: {part}", f"    path: rows-{part}.parquet")]
-    lines = ["---", "configs:", "- config_name: default", "  data_files:", *files, "---", ""]
-    lines += [f"# {rows['kept']:,} {told['type']} rows", "", f"Detected: {told['detected']}.", ""]
+    lines = [*head(parts), f"# {rows['kept']:,} {told['type']} rows", "", f"Detected: {told['detected']}.", ""]
     lines += _accounting(told)
     lines += _table("Lengths in characters", ["", "mean", "5 %", "median", "95 %", "longest"], [
         [name, each["mean"], each["p5"], each["p50"], each["p95"], each["longest"]]
@@ -98,6 +96,12 @@ def card(told: dict[str, Any], notes: Sequence[str], parts: Sequence[str]) -> li
     if told["health"]:
         lines += _health(told["health"])
     return [*lines, "## Notes", "", *(f"- {note}" for note in notes or ["none"])]
+
+
+def head(parts: Sequence[str]) -> list[str]:
+    """The card's YAML, by which `datasets` knows which file is which split."""
+    files = [line for part in parts for line in (f"  - split: {part}", f"    path: rows-{part}.parquet")]
+    return ["---", "configs:", "- config_name: default", "  data_files:", *files, "---", ""]
 
 
 def _accounting(told: dict[str, Any]) -> list[str]:

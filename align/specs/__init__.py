@@ -5,6 +5,7 @@ from __future__ import annotations
 from align.specs.base import CASTS, Port, RowType, Settings, Spec
 from align.specs.dpo import DpoSpec
 from align.specs.evaluate import CompareSpec, EvaluateSpec, MeasureSpec
+from align.specs.mix import MixSpec
 from align.specs.ppo import PpoSpec, RewardTerm
 from align.specs.prepare import PrepareSpec
 from align.specs.pretrain import PretrainSpec
@@ -26,6 +27,7 @@ STAGES: dict[str, type[Spec]] = {
 # What the plan carries out, by kind.
 STEPS: dict[str, type[Spec]] = {
     "prepare": PrepareSpec,
+    "mix": MixSpec,
     "pretrain": PretrainSpec,
     "sft": SftSpec,
     "dpo": DpoSpec,
@@ -44,6 +46,7 @@ __all__ = [
     "EvaluateSpec",
     "LoRA",
     "MeasureSpec",
+    "MixSpec",
     "Port",
     "PpoSpec",
     "PrepareSpec",
