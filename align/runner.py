@@ -93,6 +93,7 @@ def run(recipe: Recipe, store: Store, choice: Choice, listener: Listener) -> Out
 
     A step whose input lies outside the choice and is not sealed raises UserError.
     """
+    gates.open_baseline(recipe)  # one that is missing is told before the work, not after it
     resolve_pins(recipe, store)
     names = choice.names(recipe)
     forced = set(names) if choice.force else set()

@@ -11,8 +11,8 @@
 from __future__ import annotations
 
 from align.gates.figures import save_baseline
-from align.gates.judge import Judgement, Verdict, Waiting, judge
+from align.gates.judge import Judgement, Verdict, Waiting, judge, open_baseline
 from align.gates.language import Gate, parse
 from align.gates.names import check
 
-__all__ = ["Gate", "Judgement", "Verdict", "Waiting", "check", "judge", "parse", "save_baseline"]
+__all__ = ["Gate", "Judgement", "Verdict", "Waiting", "check", "judge", "open_baseline", "parse", "save_baseline"]

@@ -107,7 +107,7 @@ class Figures:
         return {
             "schema": SCHEMA,
             "metrics": {step: dict(metrics) for step, metrics in self._metrics.items()},
-            "reports": {step: self._report(step) for step in self._reports},
+            "reports": {s: r for s in self._reports if (r := self._report(s)).keys() & {"suites", "models"}},
         }
 
 

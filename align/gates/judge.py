@@ -76,11 +76,8 @@ class Judgement:
 
 def judge(recipe: Written, steps: Mapping[str, Built]) -> Judgement:
     """Judges every gate whose steps are sealed. Raises UserError when the baseline file cannot be read."""
-    figures, judgement = Figures.of(steps), Judgement()
-    gates = [parse(text) for text in recipe.gates]
-    stored = any(term.stored for gate in gates for term in gate.terms())
-    old = Figures.stored(Path(recipe.baseline).expanduser()) if stored and recipe.baseline else Figures({}, {})
-    for index, gate in enumerate(gates):
+    figures, judgement, old = Figures.of(steps), Judgement(), open_baseline(recipe)
+    for index, gate in enumerate(map(parse, recipe.gates)):
         line = recipe.line_of(f"gates.{index}")
         missing = _unsealed(gate, recipe, figures)
         if missing:
@@ -91,6 +88,12 @@ def judge(recipe: Written, steps: Mapping[str, Built]) -> Judgement:
         except LookupError as error:
             judgement.problems.append(Problem(line, gate.text, str(error.args[0])))
     return judgement
+
+
+def open_baseline(recipe: Written) -> Figures:
+    """The baseline that gates speak of, empty where none does. Raises UserError when it cannot be read."""
+    stored = any(term.stored for text in recipe.gates for term in parse(text).terms())
+    return Figures.stored(Path(recipe.baseline).expanduser()) if stored and recipe.baseline else Figures({}, {})
 
 
 def _unsealed(gate: Gate, recipe: Written, figures: Figures) -> tuple[str, ...]:

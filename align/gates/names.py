@@ -123,7 +123,15 @@ def _sum(rest: list[str], recipe: Written) -> StepMetric:
         raise ValueError(f"{SUM} means every data entry, and the recipe has one of that name; rename it")
     if not rest:
         raise ValueError(f"{SUM} needs a metric, as in {SUM}.leakage.rows")
+    _looks_for_leaks(rest, list(recipe.data.values()), next(iter(recipe.data), "NAME"))
     return StepMetric(tuple(recipe.data), ".".join(rest), summed=True)
+
+
+def _looks_for_leaks(rest: list[str], entries: list[Spec], example: str) -> None:
+    if rest[0] == "leakage" and not any(getattr(spec, "against", None) for spec in entries):
+        raise ValueError(
+            f"nothing looks for leaks. Name what must not leak in, e.g. data.{example}.against: [EVALUATION_DATA]"
+        )
 
 
 def _of_stage(stage: str, rest: list[str], stages: Mapping[str, EvaluateSpec]) -> SuiteMetric:
@@ -167,6 +175,7 @@ def _of_suite(stage: str, model: str, rest: list[str], spec: EvaluateSpec) -> Su
 def _of_step(step: str, rest: list[str], spec: Spec) -> StepMetric:
     if not rest:
         raise ValueError(f"{step} needs a metric, as in {step}.loss")
+    _looks_for_leaks(rest, [spec], step)
     if rest[0].startswith("eval_") and getattr(spec, "eval_data", "given") is None:
         raise ValueError(f"{step} measures nothing held out while it trains; give stages.{step}.eval_data")
     return StepMetric((step,), ".".join(rest))

@@ -77,6 +77,12 @@ def test_gates_wait_for_steps_that_are_not_sealed(judged: Any, align: Align) -> 
     assert "1 gate cannot be judged before dpo. Run it: align run judged.yaml" in told.err
 
 
+def test_a_part_of_a_recipe_ends_in_0_while_its_gates_wait(judged: Any, align: Align) -> None:
+    judged("dpo.probes.gold > 0.9")
+    told = align("run", "judged.yaml", "stages.dpo.beta=0.5", "--until", "sft")
+    assert told.code == 0 and "waits for evaluate.dpo and evaluate" in told.out
+
+
 def test_a_recipe_without_gates_passes_nothing(judged: Any, align: Align) -> None:
     judged()
     told = align("gate", "judged.yaml")
@@ -100,8 +106,9 @@ def test_a_saved_baseline_is_what_a_later_run_is_held_against(judged: Any, align
     judged("dpo.probes.gold - baseline.dpo.probes.gold >= 0", extra="baseline: base.json\n")
     assert align("gate", "judged.yaml").code == 0
     (here / "base.json").unlink()
-    told = align("gate", "judged.yaml")
-    assert told.code == 2 and "there is no such baseline" in told.err
+    for command in (("gate", "judged.yaml"), ("run", "judged.yaml", "stages.dpo.beta=0.9")):
+        told = align(*command)
+        assert told.code == 2 and "there is no such baseline" in told.err and told.out == ""
 
 
 def test_gates_are_judged_in_under_half_a_second(judged: Any, align: Align) -> None:

@@ -140,7 +140,7 @@ def test_plain_metrics_of_steps_and_sums_over_data_are_judged_as_they_are(here: 
 
 
 def test_a_sum_says_which_entries_tell_the_metric(here: Path) -> None:
-    (found,) = verdicts(here, "data.leakage.rows == 0", metrics={"pairs": {"leakage/rows": 3.0}})
+    (found,) = verdicts(here, "data.dropped.empty == 0", metrics={"pairs": {"dropped/empty": 3.0}})
     assert (found.verdict, found.value, found.note) == ("fail", 3, "summed over pairs")
 
 
@@ -148,7 +148,8 @@ def test_a_sum_says_which_entries_tell_the_metric(here: Path) -> None:
     ("gate", "said"),
     [
         ("sft.lss < 2", 'sft never told "lss". Did you mean loss?'),
-        ("data.leakage.rows == 0", 'no data entry tells "leakage.rows". Known: rows.dropped, rows.train.'),
+        ("data.rows.drop == 0", 'no data entry tells "rows.drop". Did you mean rows.dropped?'),
+        ("data.copies.rows == 0", 'no data entry tells "copies.rows". Known: rows.dropped, rows.train.'),
         ("sft.probes.gold.fra > 0", 'probes has no slice "fra". Did you mean far?'),
         ("sft.preference.accuracy.far > 0", "Its rows have no slices."),
         ("sft.probes.stops > 0", 'probes did not measure "stops" of sft. Known: gold.'),

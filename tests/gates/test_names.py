@@ -25,7 +25,7 @@ def test_names_stand_for_models_steps_stages_and_all_data(here: Path) -> None:
         "evaluate.sft.probes.stops": SuiteMetric("evaluate", "sft", "probes", "stops"),
         "sft.loss": StepMetric(("sft",), "loss"),
         "chat.rows.dropped": StepMetric(("chat",), "rows.dropped"),
-        "data.leakage.rows": StepMetric(("chat", "pairs", "probes"), "leakage.rows", summed=True),
+        "data.rows.dropped": StepMetric(("chat", "pairs", "probes"), "rows.dropped", summed=True),
         "dpo.eval_rewards.accuracies": StepMetric(("dpo",), "eval_rewards.accuracies"),
     }
     assert {path: figure_of(Term(path), recipe) for path in wanted} == wanted
@@ -47,6 +47,8 @@ def test_names_stand_for_models_steps_stages_and_all_data(here: Path) -> None:
         ("sft.loss < 2 (confidence 0.9)", "plain number without an interval"),
         ("dpo.probes.gold - dpo.loss > 0", "only one of them is measured over rows"),
         ("dpo.probes.gold - baseline.dpo.probes.gold > 0", "Save one: align gate RECIPE --save-baseline FILE"),
+        ("data.leakage.rows == 0", "nothing looks for leaks. Name what must not leak in, e.g. data.chat.against:"),
+        ("pairs.leakage.rows == 0", "nothing looks for leaks"),
         ("evaluate.dpo.probes > 1", "dpo.probes needs a metric. Known: gold, format, facts, intrusion, stops."),
     ],
 )
