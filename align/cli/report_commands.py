@@ -1,4 +1,4 @@
-"""Commands that show a recipe to people: the report."""
+"""Commands that show to people what a recipe did: the report, votes cast in it, and model cards."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from align.cli.arguments import AsJson, Overrides, RecipeFile, StoreFolder, app
+from align.cli.arguments import Anything, AsJson, Overrides, RecipeFile, StoreFolder, app
 
 
 @app.command(short_help="Write one HTML file with everything a recipe did.")
@@ -61,3 +61,25 @@ def votes(
     from align.cli import voting
 
     voting.votes(file, recipe, overrides, output, store, as_json)
+
+
+@app.command(short_help="Write a checkpoint's model card.")
+def card(
+    ref: Anything,
+    output: Annotated[
+        str | None, typer.Option("-o", "--output", metavar="FILE", help="The file to write (else standard output).")
+    ] = None,
+    store: StoreFolder = None,
+) -> None:
+    """Write a checkpoint's model card: what it is, what it was measured at, what it came from. Markdown, as hubs read it.
+
+    align export writes the same card into the folder as README.md.
+
+    \b
+    Examples:
+      align card quickstart:dpo
+      align card quickstart:dpo -o README.md
+    """
+    from align.cli import reporting
+
+    reporting.card(ref, output, store)

@@ -11,6 +11,7 @@ from align.artifact.store import Store
 from align.cli import opening, words
 from align.errors import UserError
 from align.plan import Plan
+from align.report import card as cards
 from align.report import generations, page
 from align.report.collect import collect
 
@@ -50,3 +51,17 @@ def _nothing(given: str, store: Store, plan: Plan) -> UserError:
         given, f"what ran in {store.root} was something else ({first.name}: {first.reason})", "",
         f"give the overrides of that run, or run it as it is now: align run {given}",
     )  # fmt: skip
+
+
+def card(given: str, target: str | None, folder: str | None) -> None:
+    found = lineage.resolve(given, folder)
+    text = cards.card(found.sealed, found.store)
+    if target is None:
+        print(text, end="")
+        return
+    path = Path(target)
+    if path.is_dir():
+        raise UserError(target, "it is a folder", "", f"name a file: -o {path / 'README.md'}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    print(f"Wrote {path}.")

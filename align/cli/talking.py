@@ -94,9 +94,11 @@ def export(given: str, target: str, folder: str | None) -> None:
     named = named_model(given, folder)
     path.parent.mkdir(parents=True, exist_ok=True)
     whole = _whole(given, folder)
+    told = _card(given, folder)
     if whole:
         draft = path.with_name(path.name + ".partial")
         shutil.copytree(whole, draft, dirs_exist_ok=True)
+        _with_card(draft, told)
         draft.rename(path)
     else:
         if sys.stderr.isatty():
@@ -104,9 +106,26 @@ def export(given: str, target: str, folder: str | None) -> None:
         shutil.rmtree(path.with_name(path.name + ".partial"), ignore_errors=True)
         with Service(CHILD) as service:
             list(service.ask({"do": "export", "model": named, "folder": str(path.absolute())}))
+        _with_card(path, told)
     held = sum(p.stat().st_size for p in path.rglob("*") if p.is_file())
-    print(f"Wrote {path} ({words.size(held)}{'' if whole else ', adapter merged'}).")
+    about = ", ".join(filter(None, ["" if whole else "adapter merged", "with a model card" if told else ""]))
+    print(f"Wrote {path} ({words.size(held)}{f', {about}' if about else ''}).")
     print(f'Load it: transformers.AutoModelForCausalLM.from_pretrained("{path}")')
+
+
+def _card(given: str, folder: str | None) -> str | None:
+    """The model card of a sealed artifact; a model from outside has its own or none."""
+    if _plain_folder(given) or _is_hub_id(given):
+        return None
+    from align.report.card import card
+
+    found = lineage.resolve(given, folder)
+    return card(found.sealed, found.store)
+
+
+def _with_card(folder: Path, told: str | None) -> None:
+    if told and not (folder / "README.md").exists():
+        (folder / "README.md").write_text(told, encoding="utf-8")
 
 
 def _whole(given: str, folder: str | None) -> Path | None:

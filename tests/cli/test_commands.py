@@ -18,7 +18,7 @@ from align.errors import AlignError, Stopped
 from align.plan import Plan
 from tests.cli.conftest import RECIPE, Align
 
-COMMANDS = ["init", "validate", "plan", "run", "show", "report", "votes", "chat", "export", "doctor"]
+COMMANDS = ["init", "validate", "plan", "run", "show", "report", "votes", "card", "chat", "export", "doctor"]
 HEAVY = ("torch", "transformers", "trl", "datasets", "pyarrow", "peft", "wandb", "numpy")
 
 

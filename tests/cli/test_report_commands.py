@@ -1,4 +1,4 @@
-"""Votes on the command line: counted, checked, sealed, and then a data source like any other."""
+"""Votes on the command line: counted, checked, sealed, and then a data source like any other; and model cards."""
 
 from __future__ import annotations
 
@@ -53,3 +53,13 @@ def test_votes_that_prefer_nothing_are_counted_and_seal_nothing(cast: Path, alig
     told = align("votes", "v.jsonl")
     assert told.code == 0 and "No preference rows: 1 tie and 1 skip" in told.out
     assert json.loads(align("votes", "v.jsonl", "--json").out)["preferences"]["artifact"] is None
+
+
+def test_an_exported_model_carries_its_card(cast: Path, align: Align) -> None:
+    told = align("card", "small:dpo")
+    assert told.code == 0 and told.out.startswith("---\nlibrary_name: transformers\n")
+    assert align("card", "small:dpo", "-o", "c.md").code == 0 and Path("c.md").read_text() == told.out
+    exported = align("export", "small:dpo", "out")
+    assert exported.code == 0, exported.err
+    assert "with a model card" in exported.out and Path("out/README.md").read_text() == told.out
+    assert align("card", "small:chat").code == 2
