@@ -342,9 +342,9 @@ MUTANTS = [
         ),
         (
             "adapter left on",
-            "with self._learner.policy.disable_adapter():",
-            "with nullcontext():",
-            "test_reference_logprobs_never_change_while_the_policys_do",
+            "with self._adapted.disable_adapter():",
+            "with torch.no_grad():",
+            "test_an_adapter_on_the_reward_models_body_moves_values_but_never_scores",
         ),
         (
             "dropout on",
@@ -586,6 +586,72 @@ MUTANTS = [
             "return episode.prompt_ids + inside + ([stop] if stopped else [])",
             "return episode.prompt_ids + inside + [stop]",
             "test_scores_are_gain_times_raw_plus_bias_at_the_last_real_token",
+        ),
+    ),
+    *_of(
+        "estimates.py",
+        "test_estimates.py",
+        (
+            "rows of a prompt as independent",
+            "        parts[cluster] += (y - value * x) / total",
+            "        parts[len(parts)] = (y - value * x) / total",
+            "test_rows_of_one_prompt_are_one_piece_of_evidence",
+        ),
+        (
+            "small sample not corrected",
+            "for p in parts.values()) * count / (count - 1))",
+            "for p in parts.values()))",
+            "test_ratio_by_hand",
+        ),
+        (
+            "paired rows as independent",
+            "both = {c: parts.get(c, 0.0) - others.get(c, 0.0) for c",
+            "both = {c: parts.get(c, 0.0) + others.get(c, 0.0) for c",
+            "test_the_same_rows_are_paired",
+        ),
+        (
+            "no change as certainty",
+            "moved = sum(c != 0 for c in changes) + 2",
+            "moved = sum(c != 0 for c in changes)",
+            "test_equal_answers_to_ten_prompts_are_no_proof_of_equality",
+        ),
+    ),
+    *_of(
+        "gates/judge.py",
+        "gates/test_judge.py",
+        (
+            "two-sided bounds for a one-sided gate",
+            "low, high = estimate.bounds(2 * confidence - 1)",
+            "low, high = estimate.bounds(confidence)",
+            "test_a_verdict_needs_the_whole_one_sided_bound",
+        ),
+        (
+            "undecided gates let through",
+            'outcome == "fail" or (outcome == "inconclusive" and not gate.tolerant)',
+            'outcome == "fail"',
+            "test_a_verdict_needs_the_whole_one_sided_bound",
+        ),
+        (
+            "a baseline of other data taken",
+            "same = ours.data == theirs.data and ours.prompts == theirs.prompts",
+            "same = ours.prompts == theirs.prompts",
+            "test_a_baseline_from_other_data_is_refused",
+        ),
+    ),
+    *_of(
+        "gates/figures.py",
+        "gates/test_judge.py",
+        (
+            "an edited report believed",
+            'if digests.of_file(path) != Manifest.read(artifact).files["report.json"]["sha256"]:',
+            "if False:",
+            "test_a_report_edited_after_sealing_is_refused",
+        ),
+        (
+            "a slice that is the whole",
+            'if part in (ALL, s, f"axis_{a}")',
+            "if True",
+            "test_a_slice_and_a_drop_between_slices_are_judged",
         ),
     ),
 ]
