@@ -67,11 +67,14 @@ def _health_metrics(health: dict[str, Any]) -> dict[str, float]:
 def copied(copies: dict[str, Any]) -> list[str]:
     """Notes on copies of rows and ids; prompts may well come several times."""
     found = []
-    for of, words in (("rows", "rows repeat an earlier one"), ("ids", "rows have an id that came before")):
+    for of, one, many in (
+        ("rows", "row repeats an earlier one", "rows repeat an earlier one"),
+        ("ids", "row has an id that came before", "rows have an id that came before"),
+    ):
         told = copies[of]
         if told["copies"]:
             rows = ", ".join(f"row {row:,} that of row {first:,}" for row, first in told["examples"][:3])
-            found.append(f"{told['copies']:,} {words} ({rows})")
+            found.append(f"{told['copies']:,} {one if told['copies'] == 1 else many} ({rows})")
     return found
 
 
@@ -137,7 +140,10 @@ def _health(health: dict[str, Any]) -> list[str]:
         if noise["judged_again"]
         else "no pair was judged twice"
     )
-    told += [["flipped labels, estimated", noise_told], ["pairs against their own margin", health["margin"]["against"]]]
+    told += [
+        ["flipped labels, estimated", noise_told],
+        ["pairs against their own margin or scores", health["margin"]["against"]],
+    ]
     return _table("Preferences", ["", f"of {health['pairs']:,} pairs"], told)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from align.data.conversations import (
@@ -15,7 +15,7 @@ from align.data.conversations import (
     with_system,
     without_prompt,
 )
-from align.data.forms import Raw, Row
+from align.data.forms import Made, Raw, Row
 
 
 def text_row(raw: Raw) -> Row:
@@ -52,6 +52,22 @@ def completion_row(raw: Raw) -> Row:
 def alpaca_row(raw: Raw) -> Row:
     """{"instruction", "input", "output", "system", "history": [[asked, answered], ...]}."""
     return {"messages": [*alpaca_prompt(raw), {"role": "assistant", "content": raw["output"]}]}
+
+
+def self_instruct_rows(raw: Raw) -> Made:
+    """{"instruction", "instances": [{"input", "output"}]}: one conversation for each instance (Wang et al. 2023, 2212.10560)."""
+    return Made([alpaca_row({**raw, **_instance(each)}) for each in raw["instances"]])
+
+
+def self_instruct_prompt_rows(raw: Raw) -> Made:
+    """The same without the answers, which become references."""
+    return Made([alpaca_prompt_row({**raw, **_instance(each)}) for each in raw["instances"]])
+
+
+def _instance(value: Any) -> dict[str, Any]:
+    if not isinstance(value, Mapping) or value.get("output") is None:
+        raise CannotConvert("instances", "holds one that is not an object with input and output", "instances_type")
+    return {"input": value.get("input"), "output": value["output"]}
 
 
 def alpaca_prompt(raw: Raw) -> list[dict[str, Any]]:

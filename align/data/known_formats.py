@@ -95,6 +95,8 @@ FORMS: Mapping[str, tuple[Form, ...]] = {
              _not_judged(_any), _SYSTEM),
         Form("alpaca", "Alpaca instructions", ("instruction", "output"), chats.alpaca_row, _not_judged(text_in("instruction")),
              _ALPACA_EXTRAS),
+        Form("self_instruct", "Self-Instruct tasks, each with its instances", ("instruction", "instances"),
+             chats.self_instruct_rows, list_in("instances"), _SYSTEM),
         *_tree_forms(trees.threads),
         Form("transcript", "transcripts of Human: and Assistant:", ("text",), chats.transcript_row, transcript_in("text"),
              _SYSTEM),
@@ -110,6 +112,8 @@ FORMS: Mapping[str, tuple[Form, ...]] = {
         Form("prompt", "prompts as turns", ("prompt",), chats.prompt_row, list_in("prompt"), _SYSTEM),
         *(Form(f.name, f"{f.told}, the last answer as reference", f.needs, chats.asked(f.convert), f.fits, f.uses)
           for f in _CHATS),
+        Form("self_instruct", "Self-Instruct tasks, each instance's output as reference", ("instruction", "instances"),
+             chats.self_instruct_prompt_rows, list_in("instances"), _SYSTEM),
         *_tree_forms(trees.prompts),
         Form("alpaca", "Alpaca instructions, the output as reference", ("instruction",), chats.alpaca_prompt_row,
              text_in("instruction"), (*_ALPACA_EXTRAS, "output")),

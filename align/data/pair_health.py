@@ -23,6 +23,8 @@ NOISE_WARNED = 0.05
 SOURCE_WARNED = 0.8
 _Z = 1.959964  # 95 %
 
+_SCORES = (("score_chosen", "score_rejected"), ("chosen_score", "rejected_score"))
+
 Edge = tuple[int, int, int]  # hash of the better answer, hash of the worse one, row number
 
 
@@ -35,11 +37,12 @@ class PairHealth:
         self._against_margin = 0
         self._with_margin = 0
 
-    def add(self, row: Mapping[str, Any], texts: Texts, number: int) -> None:
+    def add(self, row: Mapping[str, Any], texts: Texts, number: int, raw: Mapping[str, Any]) -> None:
+        """`raw`: the row as it was found, which may hold scores of both answers."""
         chosen, rejected = texts.answers
         self._keys.extend((hash(texts.prompt), hash(chosen), hash(rejected), number))
         self._lengths.extend((len(chosen), len(rejected)))
-        margin = row.get("margin")
+        margin = row.get("margin", _score_gap(raw))
         if margin is not None:
             self._with_margin += 1
             self._against_margin += margin < 0
@@ -53,6 +56,17 @@ class PairHealth:
         lengths = np.frombuffer(self._lengths, np.int32).reshape(-1, 2).astype(np.int64)
         margin = {"pairs": self._with_margin, "against": self._against_margin}
         return {"pairs": len(keys), **contradictions.told(), "length": length_gap(lengths), "margin": margin}
+
+
+def _score_gap(raw: Mapping[str, Any]) -> float | None:
+    """The chosen answer's score less the rejected one's, where a row has both."""
+    for chosen, rejected in _SCORES:
+        if chosen in raw:
+            try:
+                return float(raw[chosen]) - float(raw[rejected])
+            except (KeyError, TypeError, ValueError):
+                return None
+    return None
 
 
 class _Contradictions:
@@ -168,8 +182,8 @@ def notes(health: dict[str, Any]) -> list[str]:
         )
     if health["margin"]["against"]:
         found.append(
-            f"{health['margin']['against']:,} of {health['margin']['pairs']:,} pairs have a negative margin: "
-            "their own score prefers the rejected answer"
+            f"{health['margin']['against']:,} of {health['margin']['pairs']:,} pairs that come with scores or a margin are "
+            "against them: the rejected answer has the higher score"
         )
     return found
 

@@ -14,8 +14,8 @@ _CHATS, _LISTS = ("single_key", "chat", "sharegpt"), ("ranking", "scored", "ultr
 _PAIRS = ("pairs", "hh", "llamafactory", "swift")
 FORMATS: dict[str, tuple[str, ...]] = {
     "text": ("text",),
-    "messages": (*_CHATS, "prompt_completion", "alpaca", "openassistant", "transcript"),
-    "prompt": ("conflicts", "transcript", "prompt", *_CHATS, "openassistant", "alpaca", "pairs", "hh"),
+    "messages": (*_CHATS, "prompt_completion", "alpaca", "self_instruct", "openassistant", "transcript"),
+    "prompt": ("conflicts", "transcript", "prompt", *_CHATS, "self_instruct", "openassistant", "alpaca", "pairs", "hh"),
     "preference": (*_PAIRS, *_LISTS, "openassistant"),
     "unpaired_preference": ("kto", *_PAIRS),
     "ranking": (*_LISTS, "openassistant"),
@@ -24,7 +24,7 @@ FORMATS: dict[str, tuple[str, ...]] = {
 
 
 class PrepareSpec(Spec):
-    version: ClassVar = 4
+    version: ClassVar = 5
     writes: ClassVar = "rows"
     seeded: ClassVar = False
     telling: ClassVar = ("rows/train", "rows/holdout")

@@ -60,7 +60,7 @@ def run(spec: PrepareSpec, inputs: Inputs, out: Path, tracker: Tracker) -> dict[
         for raw, row, texts in _kept(form.units(chain(first, raw_rows)), form, spec, ledger, tracker):
             size = statistics.add(row, texts, raw.number)
             if health:
-                health.add(row, texts, raw.number)
+                health.add(row, texts, raw.number, raw.values)
             writer.add(part_of(row, spec.holdout, spec.split_seed), row, size)
 
     ledger.check(spec.drop_budget, spec.source)

@@ -89,6 +89,17 @@ CASES = [
         [KTO, {**KTO, "completion": FIVE, "label": False}],
     ),
     (
+        "messages",
+        {"id": "t", "instruction": "Add.", "instances": [{"input": "2 2", "output": "4"}, {"input": "", "output": "?"}]},
+        "Self-Instruct tasks",
+        [{"messages": [user("Add.\n\n2 2"), assistant("4")], "id": "t/1"},
+         {"messages": [user("Add."), assistant("?")], "id": "t/2"}],
+    ),
+    (
+        "prompt", {"instruction": "Add.", "instances": [{"input": "2 2", "output": "4"}]}, "Self-Instruct tasks",
+        [{"prompt": [user("Add.\n\n2 2")], "reference": "4"}],
+    ),
+    (
         "preference", TREE, "OpenAssistant trees", [PAIR],
     ),
     ("ranking", TREE, "OpenAssistant trees", [{"prompt": [user("2+2?")], "completions": [FOUR, FIVE], "ranks": [1, 2]}]),
@@ -161,6 +172,10 @@ OTHERS = [
     ),
     ("unpaired_preference", JUDGED, {**JUDGED, "label": "good"}, "label_type"),
     ("unpaired_preference", {"messages": ASKED, "kto_tag": True}, {"messages": ASKED[:1], "kto_tag": True}, "completion_missing"),
+    (
+        "prompt", {"instruction": "a", "instances": [{"input": "", "output": "b"}]}, {"instruction": "a", "instances": ["b"]},
+        "instances_type",
+    ),
     ("preference", TREE, {"prompt": {"text": "a", "role": "prompter", "replies": []}}, "replies_ranks"),
     ("messages", TREE, {"prompt": {"text": "a", "role": "prompter", "replies": []}}, "replies_missing"),
     ("messages", TREE, {"prompt": {"text": None, "role": "prompter", "replies": []}}, "replies_type"),

@@ -6,12 +6,12 @@ from align.data.pair_health import PairHealth, imbalance, in_cycles, label_noise
 from align.data.row_statistics import Texts
 
 
-def health(*pairs: tuple[str, str, str], margins: tuple[float, ...] = ()) -> dict:
+def health(*pairs: tuple[str, str, str], margins: tuple[float, ...] = (), raws: tuple[dict, ...] = ()) -> dict:
     """Pairs as (prompt, chosen, rejected), numbered from 1."""
     found = PairHealth()
     for number, (prompt, chosen, rejected) in enumerate(pairs, 1):
         row = {"margin": margins[number - 1]} if margins else {}
-        found.add(row, Texts(prompt, (chosen, rejected)), number)
+        found.add(row, Texts(prompt, (chosen, rejected)), number, raws[number - 1] if raws else {})
     return found.report()
 
 
@@ -71,6 +71,15 @@ def test_the_length_gap_leaves_equal_lengths_out_and_has_wilsons_interval():
 
 def test_a_pair_against_its_own_margin_is_counted():
     assert health(("p", "a", "b"), ("q", "a", "b"), margins=(1.0, -0.5))["margin"] == {"pairs": 2, "against": 1}
+
+
+def test_a_pair_against_its_own_scores_is_counted():
+    raws = (
+        {"score_chosen": 3, "score_rejected": 8.5},
+        {"chosen_score": "2", "rejected_score": "1"},
+        {"score_chosen": 1},
+    )
+    assert health(*[("p", "a", "b")] * 3, raws=raws)["margin"] == {"pairs": 2, "against": 1}
 
 
 def test_healthy_pairs_are_not_spoken_of():
