@@ -196,6 +196,32 @@ def wilson(share: float, n: float, quantile: float | None = None) -> tuple[float
     return max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
 
 
+@dataclass(frozen=True)
+class Seeds:
+    """One figure of several training seeds. `over` speaks of a new seed; `within` only of new prompts to these models."""
+
+    over: Estimate
+    within: Estimate
+    values: tuple[float, ...]
+
+
+def over_seeds(runs: Sequence[Sample]) -> Seeds:
+    """The mean over training seeds, with what seeds vary and what prompts vary kept apart (never pooled).
+
+    `over`: Student's t over the seeds' values, n = seeds: what another training run would give. One seed bounds nothing.
+    `within`: the same mean's interval over prompts, for these models as they are. Raises ValueError unless every run was
+    asked the same prompts in the same order.
+    """
+    if any(list(s.clusters) != list(runs[0].clusters) for s in runs):
+        raise ValueError("runs of several seeds are summarised over the same prompts")
+    found = [_linearised(sample) for sample in runs]
+    values = [value for value, _ in found]
+    over = ratio(values, [1.0] * len(values), range(len(values)))
+    parts = {c: math.fsum(p[c] for _, p in found) / len(found) for c in found[0][1]}
+    within = _estimate(over.value, len(runs[0].values), len(parts), _standard_error(parts))
+    return Seeds(over, within, tuple(values))
+
+
 def detectable(clusters: int, sd: float = SHARE_SD, level: float = LEVEL, power: float = POWER) -> float:
     """The smallest difference that so many prompts show with the given power; `sd` is that of a prompt's difference.
 

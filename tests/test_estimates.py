@@ -4,6 +4,7 @@ import math
 import random
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 
 from align.estimates import (
@@ -14,6 +15,7 @@ from align.estimates import (
     incomplete_beta,
     mean,
     normal_quantile,
+    over_seeds,
     ratio,
     student_t,
     wilson,
@@ -207,3 +209,35 @@ def test_one_sided_bounds_err_five_times_in_100() -> None:
         wrong += mean([rng.gauss(1, 1) for _ in range(20)], range(20)).bounds(0.9)[0] > 1
     assert wrong / 3000 == pytest.approx(0.05, abs=0.012)
     assert normal_quantile(0.9) == pytest.approx(1.6449, abs=1e-4)
+
+
+def test_seeds_are_not_pooled_as_if_they_were_independent_rows() -> None:
+    """Seeds at .4 and .6 over 100 prompts: over = .5 ± t(1) * .1 = ± 1.2706; the prompts alone know it far better."""
+    runs = [Sample([level] * 50 + [level + 0.02] * 50, None, range(100)) for level in (0.39, 0.59)]
+    found = over_seeds(runs)
+    assert found.values == pytest.approx((0.4, 0.6))
+    assert (found.over.n, found.over.high) == (2, pytest.approx(0.5 + 12.7062 * 0.1, abs=1e-4))
+    assert found.within.n == 100
+    assert found.within.se == pytest.approx(0.01 / math.sqrt(99))
+    assert math.isinf(over_seeds(runs[:1]).over.high)
+
+
+def test_seeds_asked_other_prompts_are_refused() -> None:
+    with pytest.raises(ValueError, match="same prompts"):
+        over_seeds([Sample([1.0], None, "a"), Sample([1.0], None, "b")])
+
+
+def test_the_interval_over_seeds_covers_the_mean_of_all_seeds_and_pooling_would_not() -> None:
+    """Training varies by .1 between seeds, prompts by 1 within; five seeds of 200 prompts, the same for each."""
+    rng = np.random.default_rng(3)
+    over = pooled = 0
+    for _ in range(1000):
+        prompts = rng.normal(0, 0.2, 200)
+        runs = [Sample(list(prompts + rng.normal(0, 0.3) + rng.normal(0, 1, 200)), None, range(200)) for _ in range(5)]
+        found = over_seeds(runs).over
+        over += found.low <= prompts.mean() <= found.high
+        everything = np.concatenate([s.values for s in runs])
+        loose = mean(list(everything), range(1000))
+        pooled += loose.low <= prompts.mean() <= loose.high
+    assert 0.93 <= over / 1000 <= 0.97
+    assert pooled / 1000 < 0.5

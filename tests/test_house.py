@@ -23,7 +23,7 @@ HEAVY = [
     "tracking", "objectives", "models", "data", "loop", "rollout", "scoring", "policy", "evals", "stages", "ranks", "workloads",
     "step", "rank", "answer", "transcripts", "inspection",
 ]
-AROUND = ["launch", "power", "runner", "lineage", "versus", "sweep", "face", "doctor", "bench", "report", "cli"]
+AROUND = ["launch", "power", "runner", "lineage", "versus", "sweep", "seeds", "face", "doctor", "bench", "report", "cli"]
 # fmt: on
 ROOMS = [*LIGHT, *HEAVY, *AROUND]
 TOP = {"pyproject.toml", "align", "recipes", "tests", "data_schemas", "README.md", "LICENSE"}

@@ -8,12 +8,13 @@ from typing import Any
 
 from rich.text import Text
 
-from align import lineage, runner, shipped, sweep
+from align import lineage, runner, seeds, shipped, sweep
 from align import plan as plans
 from align.artifact.store import Store
 from align.cli import comparison, running, terminal, words
 from align.errors import UserError
 from align.runner import Choice
+from align.seeds import Seeded
 from align.sweep import Point, Variant
 
 
@@ -41,10 +42,11 @@ def run(recipe: str, arguments: list[str], folder: str | None, dry_run: bool, as
         finished.append(variant)
         sweep.measured(variant, store, points)
     shown = sweep.labelled(points, finished, store)
+    over = seeds.summarised(shown, store)
     if as_json:
-        print(json.dumps(_json(variants, failed, shown)))
+        print(json.dumps(_json(variants, failed, shown) | {"seeds": [s.to_json() for s in over]}))
     elif shown:
-        show(shown)
+        show(shown, over)
     if failed:
         first = f"the first: {next(iter(failed.values()))}"
         raise UserError("sweep", f"{len(failed)} of {len(variants)} variants failed", "", first)
@@ -95,11 +97,11 @@ def _json(variants: list[Variant], failed: dict[int, UserError], points: list[Po
     }
 
 
-def show(points: list[Point]) -> None:
-    """One line a point, one column a suite's main metric, as many as the width allows."""
+def show(points: list[Point], over: list[Seeded]) -> None:
+    """One line a point, one column a suite's main metric, as many as the width allows; then what several seeds say."""
     console = terminal.console()
     columns = _columns(points)
-    width = max(len(p.label) for p in points) + 6
+    width = max(len(p.label) for p in [*points, *over]) + 6
     fitting = []
     for name in columns:
         width += max(len(_head(name)), 15) + 2
@@ -109,11 +111,19 @@ def show(points: list[Point]) -> None:
     for point in points:
         cells = [_cell(points, point, name) for name in fitting]
         table.add_row("", point.label, *cells)
+    for group in over:
+        table.add_row("", Text(group.label, "bold"), *(_over_seeds(group, name) for name in fitting))
     print()
     console.print(table)
-    console.print(Text("  ± half the 95 % interval", "dim"))
+    seeded = "; of several seeds: over seeds, as another training run would vary" if over else ""
+    console.print(Text(f"  ± half the 95 % interval{seeded}", "dim"))
     if left := len(columns) - len(fitting):
         print(f"  {words.plural(left, 'more metric')}: --json, or align show {points[-1].variant.recipe.name}")
+
+
+def _over_seeds(group: Seeded, name: tuple[str, str, str]) -> str:
+    found = group.figures.get(name)
+    return comparison.cell({"values": {"": found.over.to_json() if found else None}}, "")
 
 
 def _columns(points: list[Point]) -> list[tuple[str, str, str]]:

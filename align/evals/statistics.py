@@ -1,4 +1,4 @@
-"""Statistics of measured rows: intervals (of align.estimates), tests and bootstraps on the same prompts, and seeds.
+"""Statistics of measured rows: intervals (of align.estimates), tests and bootstraps on the same prompts.
 
 Everything here counts prompts, not rows, as evidence, and everything random is drawn from a given seed.
 """
@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from align.estimates import Estimate, Sample, difference, mean, ratio, student_t
 
-__all__ = ["Estimate", "Seeds", "bootstrap", "mean", "over_seeds", "paired_difference", "paired_test", "ratio"]
+__all__ = ["Estimate", "bootstrap", "mean", "paired_difference", "paired_test", "ratio"]
 
 DRAWS = 9_999
 EXACT_CLUSTERS = 14  # all 2^14 signs are tried up to here
@@ -92,37 +91,3 @@ def bootstrap(
     se = float(np.std(drawn, ddof=1)) * math.sqrt(len(groups) / (len(groups) - 1))
     half = student_t(len(groups) - 1) * se
     return Estimate(value, value - half, value + half, len(clusters), len(groups), se)
-
-
-@dataclass(frozen=True)
-class Seeds:
-    """One figure of several training seeds. `over` speaks of a new seed; `within` only of new prompts to these models."""
-
-    over: Estimate
-    within: Estimate
-    values: tuple[float, ...]
-
-
-def over_seeds(runs: Sequence[Sample]) -> Seeds:
-    """The mean over training seeds, with what seeds vary and what prompts vary kept apart (never pooled).
-
-    `over`: Student's t over the seeds' values, n = seeds: what another training run would give. One seed bounds nothing.
-    `within`: the same mean's interval over prompts, for these models as they are. Raises ValueError unless every run was
-    asked the same prompts in the same order.
-    """
-    if any(list(s.clusters) != list(runs[0].clusters) for s in runs):
-        raise ValueError("runs of several seeds are summarised over the same prompts")
-    values = [ratio(s.values, [1.0] * len(s.values) if s.weights is None else s.weights, s.clusters) for s in runs]
-    over = ratio([v.value for v in values], [1.0] * len(values), range(len(values)))
-    parts = np.sum([_influence(s, v.value) for s, v in zip(runs, values, strict=True)], axis=0) / len(runs)
-    prompts = len(parts)
-    se = float(np.sqrt((parts**2).sum() * prompts / (prompts - 1))) if prompts > 1 else None
-    half = math.inf if se is None else student_t(prompts - 1) * se
-    within = Estimate(over.value, over.value - half, over.value + half, len(runs[0].values), prompts, se)
-    return Seeds(over, within, tuple(v.value for v in values))
-
-
-def _influence(sample: Sample, value: float) -> np.ndarray:
-    weights = np.ones(len(sample.values)) if sample.weights is None else np.asarray(sample.weights, dtype=float)
-    errors = (np.asarray(sample.values, dtype=float) - value * weights) / weights.sum()
-    return _by_cluster(list(errors), sample.clusters)

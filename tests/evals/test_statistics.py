@@ -1,13 +1,11 @@
 from __future__ import annotations
 
-import math
 import random
 
 import numpy as np
 import pytest
 
-from align.estimates import Sample
-from align.evals.statistics import bootstrap, mean, over_seeds, paired_difference, paired_test
+from align.evals.statistics import bootstrap, mean, paired_difference, paired_test
 
 
 def test_mcnemar_by_hand() -> None:
@@ -87,35 +85,3 @@ def test_bootstrapped_intervals_of_a_median_difference_cover_it() -> None:
 def test_weighted_rows_are_compared_as_ratios() -> None:
     """6 / 4 - 4 / 4 with the same tokens."""
     assert paired_difference([2, 4], [1, 3], "ab", [2, 2], [2, 2]).value == pytest.approx(0.5)
-
-
-def test_seeds_are_not_pooled_as_if_they_were_independent_rows() -> None:
-    """Seeds at .4 and .6 over 100 prompts: over = .5 ± t(1) * .1 = ± 1.2706; the prompts alone know it far better."""
-    runs = [Sample([level] * 50 + [level + 0.02] * 50, None, range(100)) for level in (0.39, 0.59)]
-    found = over_seeds(runs)
-    assert found.values == pytest.approx((0.4, 0.6))
-    assert (found.over.n, found.over.high) == (2, pytest.approx(0.5 + 12.7062 * 0.1, abs=1e-4))
-    assert found.within.n == 100
-    assert found.within.se == pytest.approx(0.01 / math.sqrt(99))
-    assert math.isinf(over_seeds(runs[:1]).over.high)
-
-
-def test_seeds_asked_other_prompts_are_refused() -> None:
-    with pytest.raises(ValueError, match="same prompts"):
-        over_seeds([Sample([1.0], None, "a"), Sample([1.0], None, "b")])
-
-
-def test_the_interval_over_seeds_covers_the_mean_of_all_seeds_and_pooling_would_not() -> None:
-    """Training varies by .1 between seeds, prompts by 1 within; five seeds of 200 prompts, the same for each."""
-    rng = np.random.default_rng(3)
-    over = pooled = 0
-    for _ in range(1000):
-        prompts = rng.normal(0, 0.2, 200)
-        runs = [Sample(list(prompts + rng.normal(0, 0.3) + rng.normal(0, 1, 200)), None, range(200)) for _ in range(5)]
-        found = over_seeds(runs).over
-        over += found.low <= prompts.mean() <= found.high
-        everything = np.concatenate([s.values for s in runs])
-        loose = mean(list(everything), range(1000))
-        pooled += loose.low <= prompts.mean() <= loose.high
-    assert 0.93 <= over / 1000 <= 0.97
-    assert pooled / 1000 < 0.5

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from align import seeds, sweep
+from align.artifact.store import Store
+from align.cli import sweeping
+from tests.measuring import seal_reports, suite, write_recipe
+
+GOLD = {"0": [0.2, 0.4, 0.6], "1": [0.4, 0.6, 0.8]}
+
+
+@pytest.fixture
+def swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[list[sweep.Point], Store]:
+    """Two seeds of dpo, each with two betas; of beta 0.3 the second seed was asked other prompts."""
+    monkeypatch.chdir(tmp_path)
+    arguments = ["stages.dpo.seed=0,1", "stages.dpo.beta=0.1,0.3"]
+    made = sweep.variants(write_recipe(tmp_path, []), *sweep.split_arguments(arguments))
+    store, points = Store(tmp_path / ".align"), {}
+    for variant in made:
+        seed, beta = variant.settings.values()
+        probes = suite({"gold": GOLD[seed]}, data="others" if (seed, beta) == ("1", "0.3") else "these")
+        measured = {"base": {}, "sft": {}, "dpo": {"probes": probes}}
+        row = {"suite": "probes", "metric": "gold", "slice": "all"}
+        values = {"dpo": probes["metrics"]["gold"]["all"]}
+        seal_reports(variant.recipe, measured, joint=[{**row, "values": values}])
+        sweep.measured(variant, store, points)
+    return [p for p in sweep.labelled(points, made, store) if p.model == "dpo"], store
+
+
+def test_seeds_of_one_setting_are_summarised_over_seeds_and_prompts_apart(
+    swept: tuple[list[sweep.Point], Store],
+) -> None:
+    """Means .4 and .6: over seeds .5 ± t(1) * .1; the three prompts of both together have se = .2 / sqrt(3)."""
+    (found, other) = seeds.summarised(*swept)
+    assert found.label == "dpo beta=0.1, 2 seeds" and found.settings == {"stages.dpo.beta": "0.1"}
+    told = found.figures["probes", "gold", "all"]
+    assert told.values == pytest.approx((0.4, 0.6))
+    assert (told.over.value, told.over.n) == (pytest.approx(0.5), 2)
+    assert told.over.high == pytest.approx(0.5 + 12.7062 * 0.1, abs=1e-4)
+    assert told.within.se == pytest.approx(0.2 / 3**0.5)
+    assert other.figures == {}  # its seeds were asked other prompts
+
+
+def test_what_seeds_say_stands_under_the_points(
+    swept: tuple[list[sweep.Point], Store], capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweeping.show(swept[0], seeds.summarised(*swept))
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "dpo beta=0.1, 2 seeds 0.50 ± 1.27" in lines
+    assert "dpo beta=0.3, 2 seeds -" in lines
+    assert any("as another training run would vary" in line for line in lines)
+
+
+def test_nothing_is_summarised_without_seeds(swept: tuple[list[sweep.Point], Store]) -> None:
+    points, store = swept
+    assert seeds.summarised(points[:2], store) == []
