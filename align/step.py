@@ -36,6 +36,7 @@ RUN = {
     "measure": measure.run,
     "compare": compare.run,
 }
+OPTIONAL = ("lm-eval",)  # told where they are installed
 LIBRARIES = ("torch", "transformers", "trl", "peft", "datasets", "accelerate", "tokenizers", "pyarrow", "numpy")
 NEEDED_BYTES = 200 << 20  # below this nothing is started: a manifest, a log and a small model must fit
 
@@ -179,7 +180,8 @@ def _row_counts(partial: Path, metrics: dict[str, float]) -> dict[str, int]:
 
 
 def versions() -> dict[str, str]:
-    return {"python": platform.python_version(), **{name: metadata.version(name) for name in LIBRARIES}}
+    there = [name for name in OPTIONAL if next(iter(metadata.distributions(name=name)), None)]
+    return {"python": platform.python_version(), **{name: metadata.version(name) for name in (*LIBRARIES, *there)}}
 
 
 def _git_commit() -> str | None:

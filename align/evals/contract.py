@@ -66,20 +66,22 @@ class Ask:
 
 def ask_of(
     name: str, suite: Suite, subject: Subject, inputs: Inputs, opener: Opener, progress: Progress
-) -> tuple[Ask, RowsInput]:
-    """The suite called `name` asked of a model, its rows read, and where they came from."""
+) -> tuple[Ask, RowsInput | None]:
+    """The suite called `name` asked of a model, its rows read, and where they came from: None where it brings its own."""
     where = f"suites.{name}"
 
     def rows_of(field: str) -> list[Row]:
         source, wanted = inputs.rows(f"{where}.{field}"), suite.references()[field][1].row_types
         return list(read_rows(source.files, source.type, _as_type(source, wanted)))
 
+    others = Others(lambda field: opener.subject(inputs.model(f"{where}.{field}")), rows_of)
+    if "data" not in suite.references():
+        return Ask(suite, subject, [], "", progress, others, where), None
     source = inputs.rows(f"{where}.data")
     rows = rows_of("data")[: suite.limit]
     if not rows:
         raise DataError(f"{where}.data", f"{source.name} has no rows", "A suite asks at least one")
     row_type = _as_type(source, suite.references()["data"][1].row_types)
-    others = Others(lambda field: opener.subject(inputs.model(f"{where}.{field}")), rows_of)
     return Ask(suite, subject, rows, row_type, progress, others, where), source
 
 

@@ -12,7 +12,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, field_validator
 
 from align.specs.base import Model, Port, Spec
-from align.specs.suites import SUITES, AnySuite
+from align.specs.suites import SUITES, AnySuite, BenchmarkSuite
+from align.specs.task_files import content_of
 
 
 class EvaluateSettings(Spec):
@@ -36,6 +37,12 @@ class EvaluateSettings(Spec):
             name: {"kind": name, **suite} if isinstance(suite, dict) and name in SUITES else suite
             for name, suite in suites.items()
         }
+
+    def identity(self) -> dict[str, Any]:
+        """A benchmark's task file counts by what it says."""
+        tasks = {name: suite.tasks for name, suite in self.suites.items() if isinstance(suite, BenchmarkSuite)}
+        read = {f"suites.{name}.tasks": [content_of(task) for task in named] for name, named in tasks.items()}
+        return super().identity() | read
 
 
 class MeasureSpec(EvaluateSettings):

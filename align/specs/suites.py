@@ -7,11 +7,13 @@ much worse than what it is compared with: positive is worse, whatever the metric
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from align.specs.base import Model, Port, Settings
+from align.specs.task_files import is_file
 
 Better = Literal["higher", "lower"] | None
 ScorerName = Literal["stops", "length", "quickstart", "gsm8k"]
@@ -243,6 +245,27 @@ def _regex(value: str) -> str:
     return value
 
 
+class BenchmarkSuite(Suite):
+    """What lm-eval (the extra `benchmarks`) says of its tasks: TASK/METRIC, and TASK/METRIC/FILTER where answers are filtered."""
+
+    kind: Literal["benchmark"] = "benchmark"
+    tasks: list[str] = Field(min_length=1, description="names that lm-eval knows, and YAML files of your own")
+    num_fewshot: int | None = Field(
+        None, ge=0, description="examples in a prompt; the task's own number when not given"
+    )
+    apply_chat_template: bool = Field(False, description="ask in the model's chat format")
+
+    @field_validator("tasks")
+    @classmethod
+    def _there(cls, tasks: list[str]) -> list[str]:
+        for task in tasks:
+            if is_file(task) and not Path(task).is_file():
+                raise ValueError(f"there is no task file {task}")
+            if tasks.count(task) > 1:
+                raise ValueError(f"{task} is named twice")
+        return tasks
+
+
 AnySuite = Annotated[
     GenerationSuite
     | LossSuite
@@ -254,7 +277,8 @@ AnySuite = Annotated[
     | RetentionSuite
     | ConflictSuite
     | MemorisationSuite
-    | SafetySuite,
+    | SafetySuite
+    | BenchmarkSuite,
     Field(discriminator="kind"),
 ]
 SUITES: dict[str, type[Suite]] = {
@@ -269,4 +293,5 @@ SUITES: dict[str, type[Suite]] = {
     "conflict": ConflictSuite,
     "memorisation": MemorisationSuite,
     "safety": SafetySuite,
+    "benchmark": BenchmarkSuite,
 }

@@ -12,7 +12,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from align.artifact.digests import write_json
+from align.artifact.digests import of_value, write_json
 from align.artifact.inputs import Inputs
 from align.data.store_rows import RowWriter
 from align.errors import Stopped
@@ -39,7 +39,11 @@ def run(spec: MeasureSpec, inputs: Inputs, out: Path, tracker: Tracker) -> dict[
         ask, data = ask_of(name, suite, opener.subject(source), inputs, opener, progress)
         measured = MEASURE[suite.kind](ask)
         told = report_of(measured)
-        report["suites"][name] = {"kind": suite.kind, "data": data.digest, **told}
+        report["suites"][name] = {
+            "kind": suite.kind,
+            "data": data.digest if data else of_value(measured.clusters),
+            **told,
+        }
         metrics |= {f"{name}/{m}": parts["all"]["value"] for m, parts in told["metrics"].items() if "all" in parts}
         if measured.answers:
             _write_answers(out, name, measured)

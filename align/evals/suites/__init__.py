@@ -7,6 +7,7 @@ from collections.abc import Callable
 from align.evals.contract import Ask
 from align.evals.measured import Measured
 from align.evals.suites import (
+    benchmark,
     conflict,
     format,
     generation,
@@ -32,4 +33,5 @@ MEASURE: dict[str, Callable[[Ask], Measured]] = {
     "conflict": conflict.measure,
     "memorisation": memorisation.measure,
     "safety": safety.measure,
+    "benchmark": benchmark.measure,
 }
