@@ -14,7 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from align import credentials, ranks
+from align import credentials, plots, ranks
 from align.artifact import crash, digests, lock
 from align.artifact.inputs import AnyInput, Inputs, ReportInput, RowsInput, SourceInput
 from align.artifact.manifest import Manifest, Parent
@@ -67,6 +67,7 @@ def carry_out(job: Job, tracker_of: Callable[[Path], Tracker]) -> Sealed:
             tracker.finish(None)
             raise
         seconds = round(time.monotonic() - clock, 3)
+        _draw(partial, tracker)
         tracker.close()
         digests.write_json(partial / "metrics.json", metrics)
         draft = Manifest(
@@ -95,6 +96,15 @@ def carry_out(job: Job, tracker_of: Callable[[Path], Tracker]) -> Sealed:
         name, digest = sealed.path.name, sealed.manifest.digest
         tracker.finish(Output(name, job.kind, digest, str(sealed.path), metrics))
         return sealed
+
+
+def _draw(partial: Path, tracker: Tracker) -> None:
+    """Pictures of what was logged and found, beside the result. They are no part of it: without them the step is whole."""
+    try:
+        for step, path in plots.draw(partial):
+            tracker.image(step, path.stem, path)
+    except Exception as error:
+        tracker.note(f"no plots were drawn ({type(error).__name__}: {error})")
 
 
 def open_tracker(job: Job, folder: Path, emit: Callable[[dict[str, Any]], None]) -> Tracker:

@@ -20,8 +20,8 @@ LIGHT = [
     "sources", "recipe_yaml", "recipe", "plan", "job", "shipped",
 ]
 HEAVY = [
-    "tracking", "objectives", "models", "data", "loop", "rollout", "scoring", "policy", "evals", "stages", "ranks", "workloads",
-    "step", "rank", "answer", "transcripts", "inspection",
+    "tracking", "plots", "objectives", "models", "data", "loop", "rollout", "scoring", "policy", "evals", "stages", "ranks",
+    "workloads", "step", "rank", "answer", "transcripts", "inspection",
 ]
 AROUND = ["launch", "power", "runner", "lineage", "versus", "sweep", "seeds", "face", "doctor", "bench", "report", "cli"]
 # fmt: on

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from align import lineage
+from align.artifact import points
 from align.artifact.manifest import Manifest
+from align.artifact.points import Point
 from align.artifact.store import Sealed, Store
 from align.plan import Plan, Step
-
-Point = dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -42,21 +40,4 @@ def _seen(step: Step, store: Store) -> Seen:
     sealed = store.find(step.kind, step.key) if step.artifact else None
     if sealed is None:
         return Seen(step)
-    path = sealed.path / "metrics.jsonl"
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    return Seen(step, sealed, points(lines), lineage.report(sealed.path))
-
-
-def points(lines: Iterable[str]) -> list[Point]:
-    """The logged points in order; of a step that a resumed run logged again the last line counts."""
-    by_step: dict[float, Point] = {}
-    for line in lines:
-        try:
-            told = json.loads(line)
-        except ValueError:
-            continue  # torn by a kill; the point was logged again
-        numbers = {name: value for name, value in told.items() if isinstance(value, (int, float))}
-        step = numbers.get("step")
-        if step is not None:
-            by_step[step] = by_step.get(step, {}) | numbers
-    return [by_step[step] for step in sorted(by_step)]
+    return Seen(step, sealed, points.read(sealed.path / "metrics.jsonl"), lineage.report(sealed.path))

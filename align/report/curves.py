@@ -5,19 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from align.artifact import points
+from align.artifact.points import Point, Values
 from align.cli import words
-from align.report.collect import Point
 
 WIDTH, HEIGHT = 320, 150
 LEFT, RIGHT, TOP, BOTTOM = 44, 8, 8, 20  # room for the labels around the drawing
 MOST_POINTS = 400
-# The metrics that are shown at once, in this order; the rest unfold.
-FIRST = (
-    "loss", "accuracy", "rewards/accuracies", "rewards/mean", "rewards/gold", "kl", "margin", "rewards/margins",
-    "rewards/chosen", "rewards/rejected", "entropy", "tokens/mean", "stops", "mean_token_accuracy", "grad_norm",
-)  # fmt: skip
-LEFT_OUT = ("step", "time", "epoch", "num_tokens", "total_flos")
-NOT_CURVES = ("eval_runtime", "eval_samples_per_second", "eval_steps_per_second")
 
 
 @dataclass(frozen=True)
@@ -25,7 +19,7 @@ class Series:
     name: str
     path: str
     dots: list[tuple[float, float]]  # where there are few points
-    values: list[tuple[float, float]]  # (step, value), as the pointer reads them
+    values: Values  # as the pointer reads them
 
 
 @dataclass(frozen=True)
@@ -46,25 +40,13 @@ class Chart:
     first: bool
 
 
-def charts(points: list[Point]) -> list[Chart]:
+def charts(logged: list[Point]) -> list[Chart]:
     """A chart for each metric that has at least two values, the most telling first."""
-    names = [n for n in dict.fromkeys(n for p in points for n in p) if n not in (*LEFT_OUT, *NOT_CURVES)]
-    groups: dict[str, list[str]] = {}
-    for name in names:
-        groups.setdefault(name.removeprefix("eval_"), []).append(name)
-    order = sorted(groups, key=lambda n: (FIRST.index(n) if n in FIRST else len(FIRST), names.index(groups[n][0])))
-    made = [_chart(name, {n: _values(points, n) for n in sorted(groups[name], key=len)}) for name in order]
-    return [chart for chart in made if chart]
+    return [_chart(metric, found) for metric, found in points.curves(logged).items()]
 
 
-def _values(points: list[Point], name: str) -> list[tuple[float, float]]:
-    return [(p["step"], p[name]) for p in points if name in p and math.isfinite(p[name])]
-
-
-def _chart(title: str, found: dict[str, list[tuple[float, float]]]) -> Chart | None:
+def _chart(title: str, found: dict[str, Values]) -> Chart:
     everything = [v for values in found.values() for v in values]
-    if max(map(len, found.values())) < 2:
-        return None
     steps, heights = [s for s, _ in everything], [v for _, v in everything]
     left, right = min(steps), max(steps)
     up = ticks(min(heights), max(heights))
@@ -76,11 +58,11 @@ def _chart(title: str, found: dict[str, list[tuple[float, float]]]) -> Chart | N
 
     return Chart(
         words.LABELS.get(title, title.replace("_", " ").replace("/", " · ")),
-        [_series(_label(name), values, place) for name, values in found.items() if values],
+        [_series(_label(name), values, place) for name, values in found.items()],
         [Tick(place(s, low)[0], words.short(s)) for s in dict.fromkeys((left, right))],
         [Tick(place(left, v)[1], words.short(v)) for v in up],
-        "; ".join(_told(_label(name), values) for name, values in found.items() if values),
-        title in FIRST,
+        "; ".join(_told(_label(name), values) for name, values in found.items()),
+        title in points.TELLING,
     )
 
 
@@ -88,14 +70,14 @@ def _label(name: str) -> str:
     return "held out" if name.startswith("eval_") else "training"
 
 
-def _series(name: str, values: list[tuple[float, float]], place) -> Series:
+def _series(name: str, values: Values, place) -> Series:
     kept = thinned(values)
     at = [place(*v) for v in kept]
     path = "M" + "L".join(f"{x} {y}" for x, y in at)
     return Series(name, path, at if len(at) <= 12 else [], [(s, float(f"{v:.5g}")) for s, v in kept])
 
 
-def _told(name: str, values: list[tuple[float, float]]) -> str:
+def _told(name: str, values: Values) -> str:
     (first, began), (last, ended) = values[0], values[-1]
     return (
         f"{name}: {words.number(began)} at step {first:.0f}, {words.number(ended)} at step {last:.0f}, "
@@ -103,7 +85,7 @@ def _told(name: str, values: list[tuple[float, float]]) -> str:
     )
 
 
-def thinned(values: list[tuple[float, float]], most: int = MOST_POINTS) -> list[tuple[float, float]]:
+def thinned(values: Values, most: int = MOST_POINTS) -> Values:
     """At most `most` points: of each stretch the lowest and the highest, so that no spike is lost; the ends are kept."""
     if len(values) <= most:
         return values

@@ -9,6 +9,7 @@ no model of their own to be held against, and a ledger: what each step of the ch
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,19 @@ from align.specs.suites import SUITES
 from align.tracking import Tracker
 
 Report = dict[str, Any]
+COLUMNS = (
+    "suite",
+    "metric",
+    "slice",
+    "model",
+    "value",
+    "low",
+    "high",
+    "n",
+    "difference",
+    "difference_low",
+    "difference_high",
+)
 
 
 def run(spec: CompareSpec, inputs: Inputs, out: Path, tracker: Tracker) -> dict[str, float]:
@@ -31,12 +45,24 @@ def run(spec: CompareSpec, inputs: Inputs, out: Path, tracker: Tracker) -> dict[
     told: Report = {"baseline": spec.baseline or spec.names[0], "models": spec.names, "rows": rows}
     told["ledger"] = forgetting.ledger(reports, spec.parents)
     write_json(out / "report.json", told)
+    tracker.table(0, "comparison", COLUMNS, list(_table(rows)))
     return {
         f"{name}/{row['suite']}/{row['metric']}": value["value"]
         for row in rows
         if row["slice"] == "all"
         for name, value in row["values"].items()
     }
+
+
+def _table(rows: list[Report]) -> Iterator[list[Any]]:
+    """One line per suite, metric, slice and model, as a tracking service shows it."""
+    for row in rows:
+        for name, value in row["values"].items():
+            difference = value.get("difference") or {}
+            told = [value.get(k) for k in ("value", "low", "high", "n")] + [
+                difference.get(k) for k in ("value", "low", "high")
+            ]
+            yield [row["suite"], row["metric"], row["slice"], name, *told]
 
 
 def _suite_rows(suite: str, reports: dict[str, Report], base: Report) -> list[Report]:

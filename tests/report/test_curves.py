@@ -1,7 +1,7 @@
 from __future__ import annotations
 
+from align.artifact.points import points
 from align.report import curves
-from align.report.collect import points
 
 
 def test_a_step_logged_again_after_a_resume_counts_once_and_a_torn_line_not_at_all() -> None:

@@ -32,8 +32,9 @@ def table(tmp_path: Path) -> dict:
         "reports.1": report(tmp_path, "dpo", [0.5, 0.7, 0.7, 1.0], slices),
     }
     spec = CompareSpec(reports=["evaluate.sft", "evaluate.dpo"], names=["sft", "dpo"], baseline="sft")
-    told = compare.run(spec, Inputs(named, tmp_path / "cache"), tmp_path, Recorder())
-    return {"told": told, **json.loads((tmp_path / "report.json").read_text())}
+    recorder = Recorder()
+    told = compare.run(spec, Inputs(named, tmp_path / "cache"), tmp_path, recorder)
+    return {"told": told, "tables": recorder.tables, **json.loads((tmp_path / "report.json").read_text())}
 
 
 def row(table: dict, part: str, metric: str = "gold") -> dict:
@@ -45,6 +46,13 @@ def test_models_stand_side_by_side_with_the_direction_that_is_better(table: dict
     assert row(table, "all")["better"] == "higher"
     assert row(table, "all")["values"]["dpo"]["value"] == pytest.approx(0.725)
     assert table["told"]["dpo/probes/gold"] == pytest.approx(0.725)
+
+
+def test_the_tracking_service_gets_every_number_as_a_table(table: dict) -> None:
+    ((_, name, lines),) = table["tables"]
+    assert name == "comparison" and len(lines) == sum(len(r["values"]) for r in table["rows"])
+    (far,) = [line for line in lines if line[:4] == ["probes", "gold", "far", "dpo"]]
+    assert far[4] == row(table, "far")["values"]["dpo"]["value"] and far[8] == 0
 
 
 def test_the_difference_is_paired_over_the_same_rows(table: dict) -> None:
