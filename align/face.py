@@ -33,7 +33,8 @@ def run(
     """Runs a recipe like `align run`; overrides are settings by name: `seed=1`, `**{"stages.dpo.beta": 0.3}`.
 
     Call it under `if __name__ == "__main__":` in a script. Raises the error of the first step that fails; what was
-    finished stays sealed, and the same call goes on from there.
+    finished stays sealed, and the same call goes on from there. Gates raise nothing: those that did not pass are in the
+    outcome's `gates.blocking`.
     """
     path, _ = shipped.find(str(recipe))
     loaded = recipes.load(path, [f"{name}={_written(value)}" for name, value in overrides.items()])

@@ -54,9 +54,9 @@ def compare(
 
     \b
     Examples:
-      align compare quickstart:sft quickstart:dpo             two models
-      align compare quickstart.yaml stages.dpo.beta=0.3       a recipe as written, and with a setting changed
-      align compare quickstart quickstart-sweep-2             two recipes' last runs
+      align compare quickstart:sft quickstart:dpo          two models
+      align compare quickstart.yaml stages.dpo.beta=0.3    as written, and changed
+      align compare quickstart quickstart-sweep-2          two recipes' last runs
       align compare 3f2a9c 81d0be --json
     """
     from align.cli import versing

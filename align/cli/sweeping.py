@@ -13,6 +13,7 @@ from align import plan as plans
 from align.artifact.store import Store
 from align.cli import comparison, running, terminal, words
 from align.errors import UserError
+from align.gates import written
 from align.runner import Choice
 from align.seeds import Seeded
 from align.sweep import Point, Variant
@@ -70,7 +71,9 @@ def _carry_out(variant: Variant, store: Store, count: int, as_json: bool) -> Non
         print(f"  {variant.number} of {count}: {variant.told}")
     display = running.open_display(as_json)
     with display:
-        runner.run(variant.recipe, store, Choice(), display)
+        outcome = runner.run(variant.recipe, store, Choice(), display)
+    if told := written.counted(outcome.gates):  # a sweep looks around: its gates are told and block nothing
+        print(f"  gates of {variant.told}: {told}", file=sys.stderr if as_json else sys.stdout)
 
 
 def _json(variants: list[Variant], failed: dict[int, UserError], points: list[Point]) -> dict[str, Any]:

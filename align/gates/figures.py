@@ -16,6 +16,14 @@ from align.gates.names import StepMetric, SuiteMetric, hint
 
 SCHEMA = "align/baseline"
 ALL = "all"
+TELLING = (
+    "gold",
+    "correct",
+    "win_rate",
+    "accuracy",
+    "format",
+    "stops",
+)  # what stands for a suite: the first that it has
 
 
 class Built(Protocol):

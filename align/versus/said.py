@@ -6,12 +6,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from align.artifact.store import Sealed
-from align.gates.figures import read_report
+from align.gates.figures import TELLING, read_report
 from align.launch.service import Service
 from align.versus.measured import MeasuredPair
 
 READER = "align.transcripts"
-TELLING = ("gold", "correct", "win_rate", "accuracy", "format", "stops")  # the first that a suite has ranks its answers
 
 
 @dataclass(frozen=True)
