@@ -87,7 +87,7 @@ def test_a_part_of_a_recipe_ends_in_0_while_its_gates_wait(judged: Any, align: A
 def test_a_sweep_tells_its_gates_and_blocks_on_none(judged: Any, align: Align, here: Path) -> None:
     judged("dpo.loss < 1")
     recipe = load(here / "judged.yaml", ["stages.dpo.beta=0.3"])
-    seal_reports(recipe, dict.fromkeys(("base", "sft", "dpo"), {}), metrics={"dpo": {"loss": 0.5}})
+    seal_reports(recipe, {model: {} for model in ("base", "sft", "dpo")}, metrics={"dpo": {"loss": 0.5}})
     told = align("sweep", "judged.yaml", "stages.dpo.beta=0.1,0.3")
     assert told.code == 0, told.err
     assert "gates of beta=0.1: 1 failed" in told.out and "gates of beta=0.3: 1 passed" in told.out
