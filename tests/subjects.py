@@ -30,7 +30,7 @@ def asked(
     suite: Suite, subject: Subject, rows: list[dict[str, Any]], row_type: str = "prompt", **others: Any
 ) -> Measured:
     """What the suite finds. `others`: further models and rows by the setting that names them."""
-    given = Others(others.__getitem__, others.__getitem__)
+    given = Others(others.__getitem__, others.__getitem__, lambda field, tokenizer: others[field])
     return MEASURE[suite.kind](Ask(suite, subject, rows, row_type, lambda done, total: None, given, "suites.it"))
 
 

@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from threading import get_ident
 from typing import Any
 
 from align.artifact.digests import of_value
@@ -103,17 +104,27 @@ def check_window(subject: Subject, lengths: list[int], what: str, where: str) ->
 
 
 def _remembered(subject: Subject, folder: str, asked: list[Any], ask: Callable[[], Any]) -> Any:
-    """What `ask` gave when this very thing was last asked of this very model, else what it gives now."""
-    if not subject.digest or subject.cache is None:
+    """What this very model gave when it was last asked this very thing, else what it gives now."""
+    if not subject.digest:
         return ask()
-    key = of_value([subject.digest, str(subject.model.dtype), subject.model.device.type, *asked])
-    path = subject.cache / folder / f"{key}.json"
+    return remembered(
+        subject.cache, folder, [subject.digest, str(subject.model.dtype), subject.model.device.type, *asked], ask
+    )
+
+
+def remembered(cache: Path | None, folder: str, asked: list[Any], ask: Callable[[], Any]) -> Any:
+    """What `ask` gave when it was last asked, else what it gives now; None is not kept."""
+    if cache is None:
+        return ask()
+    key = of_value(asked)
+    path = cache / folder / f"{key}.json"
     try:
         return json.loads(path.read_text())
     except (OSError, ValueError):
         found = ask()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{key}.{os.getpid()}")
-    draft.write_text(json.dumps(found, separators=(",", ":")))
-    draft.replace(path)
+    if found is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f".{key}.{os.getpid()}.{get_ident()}")
+        draft.write_text(json.dumps(found, separators=(",", ":")))
+        draft.replace(path)
     return found

@@ -13,8 +13,10 @@ from align.evals import asking
 from align.evals.asking import Subject
 from align.evals.measured import Progress, Row
 from align.evals.opening import Opener
-from align.scoring.episode import Episode
-from align.specs.suites import Suite
+from align.scoring.episode import Episode, Scorer
+from align.scoring.mixture import named_scorer
+from align.specs.asking import SCORER, Suite, is_scorer
+from align.specs.base import CASTS
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class Others:
 
     model: Callable[[str], Subject]
     rows: Callable[[str], list[Row]]
+    reward: Callable[[str, Any], Scorer]  # and the tokenizer of those whose answers it scores
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,13 @@ class Ask:
         told |= {"rows": self.rows, "progress": self.part(*part), "where": self.where, **other}
         return asking.answers(subject or self.subject, **told)
 
+    def scores(self, field: str, subject: Subject, episodes: list[Episode]) -> list[float]:
+        """Scores of a model's answers by what a setting names: `scorer:NAME`, or a reward stage."""
+        use = getattr(self.suite, field)
+        if is_scorer(use):
+            return named_scorer(use.removeprefix(SCORER))(episodes)
+        return self.others.reward(field, subject.tokenizer)(episodes)
+
     def part(self, number: int, count: int) -> Progress:
         """Progress of the `number`-th of `count` passes over the rows."""
 
@@ -74,7 +84,11 @@ def ask_of(
         source, wanted = inputs.rows(f"{where}.{field}"), suite.references()[field][1].row_types
         return list(read_rows(source.files, source.type, _as_type(source, wanted)))
 
-    others = Others(lambda field: opener.subject(inputs.model(f"{where}.{field}")), rows_of)
+    others = Others(
+        lambda field: opener.subject(inputs.model(f"{where}.{field}")),
+        rows_of,
+        lambda field, tokenizer: opener.reward(inputs.model(f"{where}.{field}"), tokenizer),
+    )
     if "data" not in suite.references():
         return Ask(suite, subject, [], "", progress, others, where), None
     source = inputs.rows(f"{where}.data")
@@ -86,5 +100,7 @@ def ask_of(
 
 
 def _as_type(source: RowsInput, wanted: tuple[str, ...]) -> str:
-    """The rows' own type where it is wanted, else the first that is: what they are cast to."""
-    return source.type if source.type in wanted else wanted[0]
+    """The rows' own type where it is wanted, else the first wanted one that they can be cast to."""
+    return next((w for w in wanted if source.type == w), None) or next(
+        w for w in wanted if source.type in CASTS.get(w, ())
+    )

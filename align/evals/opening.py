@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from align.artifact.inputs import ModelInput
 from align.evals.asking import Subject
 from align.models.load import load_model
+from align.models.reward import CONSTANTS, RewardModel, load_reward_model
 from align.models.tokenizer import fit_model, ready_tokenizer, set_chat_template
 from align.rollout.opening import open_engine
+from align.scoring.episode import Scorer
+from align.scoring.reward_model import RewardScorer
 from align.specs.evaluate import MeasureSpec
 
 Note = Callable[[str], None]
@@ -23,6 +27,7 @@ class Opener:
     def __init__(self, spec: MeasureSpec, cache: Path, note: Note) -> None:
         self._spec, self._cache, self._note = spec, cache, note
         self._subjects: dict[str, Subject] = {}
+        self._rewards: dict[str, RewardModel] = {}
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.dtype = torch.bfloat16 if spec.precision == "bfloat16" else torch.float32
 
@@ -31,6 +36,14 @@ class Opener:
         if source.digest not in self._subjects:
             self._subjects[source.digest] = self._open(source)
         return self._subjects[source.digest]
+
+    def reward(self, source: ModelInput, tokenizer: Any) -> Scorer:
+        """The reward model's scorer for answers in that tokenizer's tokens."""
+        if source.digest not in self._rewards:
+            if not (source.path / CONSTANTS).is_file():
+                self._note(f"{source.name} has no {CONSTANTS}: its scores are used as they are, not normalised")
+            self._rewards[source.digest] = load_reward_model(source, self.dtype, self.device)
+        return RewardScorer(self._rewards[source.digest], tokenizer, autocast=self.dtype)
 
     def _open(self, source: ModelInput) -> Subject:
         spec = self._spec

@@ -10,7 +10,7 @@ from typing import Any
 
 from align.errors import DataError
 from align.quickstart import gold
-from align.specs.suites import ScorerName
+from align.specs.asking import ScorerName
 
 _NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
 _FINAL_NUMBER = re.compile(r"####\s*\$?\s*(-?\d[\d,]*(?:\.\d+)?|-?\.\d+)")

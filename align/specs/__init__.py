@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from align.specs.asking import Suite
 from align.specs.base import CASTS, Port, RowType, Settings, Spec
 from align.specs.dpo import DpoSpec
 from align.specs.evaluate import CompareSpec, EvaluateSpec, MeasureSpec
@@ -11,7 +12,6 @@ from align.specs.prepare import PrepareSpec
 from align.specs.pretrain import PretrainSpec
 from align.specs.reward import RewardSpec
 from align.specs.sft import SftSpec
-from align.specs.suites import Suite
 from align.specs.training import LoRA, TrainingSpec
 
 # What a recipe may write under `stages:`, by kind.

@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, field_validator
 
 from align.specs.base import Model, Port, Spec
+from align.specs.judges import RUNTIME as JUDGE_RUNTIME
 from align.specs.suites import SUITES, AnySuite, BenchmarkSuite
 from align.specs.task_files import content_of
 
@@ -39,10 +40,11 @@ class EvaluateSettings(Spec):
         }
 
     def identity(self) -> dict[str, Any]:
-        """A benchmark's task file counts by what it says."""
+        """A benchmark's task file counts by what it says; how a judge is reached, and how long it may take, does not count."""
         tasks = {name: suite.tasks for name, suite in self.suites.items() if isinstance(suite, BenchmarkSuite)}
         read = {f"suites.{name}.tasks": [content_of(task) for task in named] for name, named in tasks.items()}
-        return super().identity() | read
+        outside = tuple(f".judge.{name}" for name in JUDGE_RUNTIME)
+        return {path: value for path, value in super().identity().items() if not path.endswith(outside)} | read
 
 
 class MeasureSpec(EvaluateSettings):

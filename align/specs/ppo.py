@@ -8,8 +8,8 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 from pydantic import Field, field_validator, model_validator
 
 from align.artifact.digests import of_file
+from align.specs.asking import ScorerName
 from align.specs.base import Model, Port, Settings, Spec
-from align.specs.suites import ScorerName
 from align.specs.training import LoRA, Scheduler
 
 SCORER, FILE = "scorer:", "file:"

@@ -6,46 +6,15 @@ much worse than what it is compared with: positive is worse, whatever the metric
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from align.specs.base import Model, Port, Settings
+from align.specs.asking import METRICS_OF_SCORER, Generating, ScorerName, Structure, Suite, regex
+from align.specs.base import Model, Port
+from align.specs.contests import HealthSuite, KlSuite, PreferenceSuite
 from align.specs.task_files import is_file
-
-Better = Literal["higher", "lower"] | None
-ScorerName = Literal["stops", "length", "quickstart", "gsm8k"]
-METRICS_OF_SCORER: dict[ScorerName, tuple[str, ...]] = {
-    "stops": ("stops",),
-    "length": ("tokens",),
-    "quickstart": ("gold", "format", "facts", "intrusion"),
-    "gsm8k": ("correct",),
-}
-Structure = Literal["json", "list", "tags"]
-Prompts = Annotated[str, Port("rows", ("prompt",))]
-
-
-class Suite(Settings):
-    """One question asked of a model."""
-
-    metrics: ClassVar[dict[str, Better]] = {}
-
-    kind: str
-    limit: int | None = Field(None, ge=1, description="only so many rows, the first ones")
-
-    def measures(self) -> tuple[str, ...]:
-        """The metrics that it can give as it is set; none where they cannot be told before a run."""
-        return tuple(self.metrics)
-
-
-class Generating(Suite):
-    """A suite that lets the model answer. Suites that ask the same prompts in the same way share the answers."""
-
-    data: Prompts
-    max_new_tokens: int = Field(256, ge=1)
-    temperature: float = Field(0.0, ge=0, description="0 is greedy")
 
 
 class GenerationSuite(Generating):
@@ -67,30 +36,6 @@ class LossSuite(Suite):
     data: Annotated[str, Port("rows", ("text", "messages"))]
 
 
-class PreferenceSuite(Suite):
-    """Whether the model finds the chosen answer likelier; against a reference, the implicit reward of DPO as well."""
-
-    metrics: ClassVar = {"accuracy": "higher", "reward_accuracy": "higher", "logratio_margin": None}
-
-    kind: Literal["preference"] = "preference"
-    data: Annotated[str, Port("rows", ("preference",))]
-    against: Model | None = Field(None, description="the reference model of the implicit reward")
-
-    def measures(self) -> tuple[str, ...]:
-        return tuple(self.metrics) if self.against else ("accuracy",)
-
-
-class KlSuite(Suite):
-    """kl: KL(model || against) over its own answers, sampled at temperature 1, in nats a sequence."""
-
-    metrics: ClassVar = {"kl": None, "tokens": None}
-
-    kind: Literal["kl"] = "kl"
-    data: Prompts
-    against: Model = Field(description="the model that the distance is taken from")
-    max_new_tokens: int = Field(256, ge=1)
-
-
 class FormatSuite(Generating):
     """Whether answers have their form: shares of answers, of which `format` is that nothing is wrong.
 
@@ -107,7 +52,7 @@ class FormatSuite(Generating):
     @field_validator("pattern")
     @classmethod
     def _compiles(cls, value: str | None) -> str | None:
-        return None if value is None else _regex(value)
+        return None if value is None else regex(value)
 
     @model_validator(mode="after")
     def _one(self) -> FormatSuite:
@@ -234,15 +179,7 @@ class SafetySuite(Generating):
     @field_validator("refusals")
     @classmethod
     def _compile(cls, values: list[str]) -> list[str]:
-        return [_regex(value) for value in values]
-
-
-def _regex(value: str) -> str:
-    try:
-        re.compile(value)
-    except re.error as error:
-        raise ValueError(f"{value!r} is no regular expression: {error}") from None
-    return value
+        return [regex(value) for value in values]
 
 
 class BenchmarkSuite(Suite):
@@ -278,6 +215,7 @@ AnySuite = Annotated[
     | ConflictSuite
     | MemorisationSuite
     | SafetySuite
+    | HealthSuite
     | BenchmarkSuite,
     Field(discriminator="kind"),
 ]
@@ -294,4 +232,5 @@ SUITES: dict[str, type[Suite]] = {
     "memorisation": MemorisationSuite,
     "safety": SafetySuite,
     "benchmark": BenchmarkSuite,
+    "health": HealthSuite,
 }

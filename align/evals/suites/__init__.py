@@ -11,6 +11,7 @@ from align.evals.suites import (
     conflict,
     format,
     generation,
+    health,
     instruction,
     kl,
     loss,
@@ -33,5 +34,6 @@ MEASURE: dict[str, Callable[[Ask], Measured]] = {
     "conflict": conflict.measure,
     "memorisation": memorisation.measure,
     "safety": safety.measure,
+    "health": health.measure,
     "benchmark": benchmark.measure,
 }

@@ -1,29 +1,45 @@
-"""preference: whether the model gives the chosen answer the higher likelihood; against a reference, the higher implicit reward.
+"""preference: which is preferred; see PreferenceSuite for the metrics.
 
-accuracy          log pi(chosen) > log pi(rejected)
-reward_accuracy   the same of log pi - log pi_ref (the accuracy DPO training logs); ties count as half
+On pairs, log pi(chosen) against log pi(rejected), and against a reference the implicit reward log pi - log pi_ref (the
+accuracy that DPO training logs; ties count as half). With `by`, two models' own answers to the same prompts: contest.py.
 """
 
 from __future__ import annotations
 
 from align.data.render import render_preference
+from align.errors import DataError
 from align.evals import asking
 from align.evals.asking import Subject, Tokens
 from align.evals.contract import Ask
 from align.evals.measured import Measured, about
+from align.evals.suites import contest
 
 
 def measure(ask: Ask) -> Measured:
-    passes = 2 if ask.suite.against else 1
-    chosen, rejected = sides(ask, ask.subject, (0, passes))
+    of_pairs = ask.row_type == "preference"
+    if not of_pairs and not ask.suite.by:
+        raise DataError(
+            f"{ask.where}.data", "prompts have no two answers to choose between", "preference rows",
+            "Or name the other model in against, and in by who decides (scorer:NAME, a reward stage, judge).",
+        )  # fmt: skip
+    of_likelihood = (2 if ask.suite.against else 1) if of_pairs else 0
+    passes = of_likelihood + (3 if ask.suite.by else 0)
     measured = about(ask.rows)
+    if of_pairs:
+        _likelihood(ask, measured, passes)
+    if ask.suite.by:
+        contest.hold(ask, measured, of_likelihood, passes)
+    return measured
+
+
+def _likelihood(ask: Ask, measured: Measured, passes: int) -> None:
+    chosen, rejected = sides(ask, ask.subject, (0, passes))
     measured.add("accuracy", [wins(c - r) for c, r in zip(chosen, rejected, strict=True)])
     if ask.suite.against:
         theirs = sides(ask, ask.others.model("against"), (1, passes))
         margins = [c - r - (a - b) for c, r, a, b in zip(chosen, rejected, *theirs, strict=True)]
         measured.add("reward_accuracy", [wins(m) for m in margins])
         measured.add("logratio_margin", margins)
-    return measured
 
 
 def sides(ask: Ask, subject: Subject, part: tuple[int, int] = (0, 1)) -> tuple[list[float], list[float]]:

@@ -1,0 +1,52 @@
+"""The win rate at equal length: what of it is not length (Dubois et al. 2024, 2404.04475)."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+
+from align.estimates import Estimate, student_t
+
+RIDGE = 0.05  # holds the fit where one side always wins, or where length alone decides
+STEPS = 50
+
+
+def win_rate_at_equal_length(
+    wins: Sequence[float], longer_by: Sequence[float], clusters: Sequence[Hashable]
+) -> Estimate:
+    """sigma(theta) of P(win) = sigma(theta + phi tanh(d / sd(d))), d = how much longer the answer is; ties are half wins.
+
+    The interval is that of theta (cluster-robust, with Student's t), mapped through sigma.
+    """
+    y, d = np.asarray(wins, dtype=float), np.asarray(longer_by, dtype=float)
+    spread = float(d.std())
+    x_N2 = np.stack([np.ones_like(y), np.tanh(d / spread) if spread else np.zeros_like(y)], axis=1)
+    weights = np.zeros(2)
+    for _ in range(STEPS):
+        p = _sigmoid(x_N2 @ weights)
+        gradient = x_N2.T @ (y - p) - RIDGE * weights
+        curvature = (x_N2 * (p * (1 - p))[:, None]).T @ x_N2 + RIDGE * np.eye(2)
+        step = np.linalg.solve(curvature, gradient)
+        weights = weights + np.clip(step, -2, 2)
+        if np.abs(step).max() < 1e-9:
+            break
+    p = _sigmoid(x_N2 @ weights)
+    bread = np.linalg.inv((x_N2 * (p * (1 - p))[:, None]).T @ x_N2 + RIDGE * np.eye(2))
+    places: dict[Hashable, int] = {}
+    index = np.array([places.setdefault(c, len(places)) for c in clusters])
+    scores = np.zeros((len(places), 2))
+    np.add.at(scores, index, x_N2 * (y - p)[:, None])
+    count = len(places)
+    value = float(_sigmoid(weights[0]))
+    if count < 2:
+        return Estimate(value, -np.inf, np.inf, len(y), count)
+    variance = bread @ (scores.T @ scores * count / (count - 1)) @ bread
+    se = float(np.sqrt(variance[0, 0]))
+    half = student_t(count - 1) * se
+    low, high = (float(_sigmoid(weights[0] + side * half)) for side in (-1, 1))
+    return Estimate(value, low, high, len(y), count, se * value * (1 - value))
+
+
+def _sigmoid(x: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-x))

@@ -1,0 +1,62 @@
+"""What all suites share: rows, a limit, the metrics they give, and scorers by name."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, ClassVar, Literal, get_args
+
+from pydantic import Field
+
+from align.specs.base import Port, Settings
+
+SCORER = "scorer:"
+Better = Literal["higher", "lower"] | None
+ScorerName = Literal["stops", "length", "quickstart", "gsm8k"]
+METRICS_OF_SCORER: dict[ScorerName, tuple[str, ...]] = {
+    "stops": ("stops",),
+    "length": ("tokens",),
+    "quickstart": ("gold", "format", "facts", "intrusion"),
+    "gsm8k": ("correct",),
+}
+Structure = Literal["json", "list", "tags"]
+Prompts = Annotated[str, Port("rows", ("prompt",))]
+
+
+def is_scorer(use: str | None) -> bool:
+    return use is not None and use.startswith(SCORER)
+
+
+def checked_scorer(use: str) -> str:
+    """`scorer:NAME` where NAME is one, or what may be a stage; names of stages are the recipe's to check."""
+    if is_scorer(use) and use.removeprefix(SCORER) not in get_args(ScorerName):
+        raise ValueError(f"{use} is no scorer; expected scorer:NAME with NAME one of {', '.join(get_args(ScorerName))}")
+    return use
+
+
+def regex(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise ValueError(f"{value!r} is no regular expression: {error}") from None
+    return value
+
+
+class Suite(Settings):
+    """One question asked of a model."""
+
+    metrics: ClassVar[dict[str, Better]] = {}
+
+    kind: str
+    limit: int | None = Field(None, ge=1, description="only so many rows, the first ones")
+
+    def measures(self) -> tuple[str, ...]:
+        """The metrics that it can give as it is set; none where they cannot be told before a run."""
+        return tuple(self.metrics)
+
+
+class Generating(Suite):
+    """A suite that lets the model answer. Suites that ask the same prompts in the same way share the answers."""
+
+    data: Prompts
+    max_new_tokens: int = Field(256, ge=1)
+    temperature: float = Field(0.0, ge=0, description="0 is greedy")

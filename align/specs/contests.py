@@ -1,0 +1,111 @@
+"""Suites that hold a model against another: preference, kl, health."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from align.specs.asking import Prompts, ScorerName, Suite, checked_scorer, is_scorer
+from align.specs.base import Model, Port
+from align.specs.judges import Judge
+
+
+class PreferenceSuite(Suite):
+    """Which is preferred: of the two answers of a pair by the model, and with `by` of two models' own answers.
+
+    accuracy: the chosen answer is likelier. With `against`, reward_accuracy: its implicit reward is higher (as DPO logs it).
+    With `by` as well, win_rate: of the model's answers over those of `against` to the same prompts, ties half;
+    win_rate_controlled: the same at equal length (2404.04475). A judge also tells agreement of its two orders, first (how often
+    it took the first answer), fooled (by canaries), and judge/timeouts, judge/nonsense, judge/refusals, judge/errors of all it
+    was asked. With `gold`, gold_agreement: of decided pairs, how often that scorer prefers the same.
+    """
+
+    metrics: ClassVar = {
+        "win_rate": "higher", "win_rate_controlled": "higher", "longer": None, "accuracy": "higher",
+        "reward_accuracy": "higher", "logratio_margin": None, "gold_agreement": "higher", "agreement": "higher",
+        "first": None, "fooled": "lower", "judge/timeouts": "lower", "judge/nonsense": "lower", "judge/refusals": "lower",
+        "judge/errors": "lower",
+    }  # fmt: skip
+
+    kind: Literal["preference"] = "preference"
+    data: Annotated[str, Port("rows", ("preference", "prompt"))]
+    against: Model | None = Field(
+        None, description="the reference of the implicit reward, and the other side of win_rate"
+    )
+    by: Annotated[str, Port("reward")] | None = Field(
+        None, description="who decides between two models' answers: scorer:NAME, a reward stage, or judge"
+    )
+    judge: Judge | None = None
+    gold: ScorerName | None = Field(None, description="a scorer that `by` is held against")
+    max_new_tokens: int = Field(256, ge=1)
+    temperature: float = Field(0.0, ge=0, description="0 is greedy")
+
+    def narrow(self, field: str, port: Port) -> Port | None:
+        return None if field == "by" and (self.by == "judge" or is_scorer(self.by)) else port
+
+    @field_validator("by")
+    @classmethod
+    def _scorer(cls, value: str | None) -> str | None:
+        return None if value is None else checked_scorer(value)
+
+    @model_validator(mode="after")
+    def _whole(self) -> PreferenceSuite:
+        if self.by and not self.against:
+            raise ValueError("by decides between two models; name the other one in against")
+        if (self.by == "judge") != (self.judge is not None):
+            raise ValueError("by: judge and judge: {url: ..., model: ...} belong together")
+        return self
+
+    def measures(self) -> tuple[str, ...]:
+        told = ["accuracy", *(("reward_accuracy", "logratio_margin") if self.against else ())]
+        told += ["win_rate", "win_rate_controlled", "longer"] if self.by else []
+        told += ["gold_agreement"] if self.gold else []
+        judged = [m for m in self.metrics if m in ("agreement", "first", "fooled") or m.startswith("judge/")]
+        return (*told, *(judged if self.judge else ()))
+
+
+class KlSuite(Suite):
+    """kl: KL(model || against) over its own answers, sampled at temperature 1, in nats a sequence."""
+
+    metrics: ClassVar = {"kl": None, "tokens": None}
+
+    kind: Literal["kl"] = "kl"
+    data: Prompts
+    against: Model = Field(description="the model that the distance is taken from")
+    max_new_tokens: int = Field(256, ge=1)
+
+
+class HealthSuite(Suite):
+    """What preference training does beside its purpose, held against the model it began with.
+
+    pairs: chosen_gain, log pi - log pi_ref of the chosen answer, nats a sequence (below 0: likelihood displacement), and
+    displaced, the share of pairs where it fell. Answers: tokens, length_growth (.5 is half as long again), repetition (4-grams
+    said before in the answer), repetition_gain, distinct_2 (different bigrams over all answers) and distinct_2_drop.
+    proxy and gold: scores, and how much they gained; overoptimisation: gain of the proxy less that of gold, each in standard
+    deviations of the reference's scores; proxy_length_correlation: rank correlation of proxy and length.
+    """
+
+    metrics: ClassVar = {
+        "gold": "higher", "gold_gain": "higher", "proxy": None, "proxy_gain": None, "overoptimisation": "lower",
+        "length_growth": None, "tokens": None, "repetition": "lower", "repetition_gain": "lower", "distinct_2": "higher",
+        "distinct_2_drop": "lower", "chosen_gain": "higher", "displaced": "lower", "proxy_length_correlation": None,
+    }  # fmt: skip
+
+    kind: Literal["health"] = "health"
+    data: Annotated[str, Port("rows", ("preference", "prompt"))]
+    against: Model = Field(description="the model that training began with")
+    proxy: Annotated[str, Port("reward")] | None = Field(
+        None, description="what was optimised: a reward stage, or scorer:NAME"
+    )
+    gold: ScorerName | None = Field(None, description="what was wanted: the scorer that training never saw")
+    max_new_tokens: int = Field(256, ge=1)
+    temperature: float = Field(1.0, ge=0, description="0 is greedy")
+
+    def narrow(self, field: str, port: Port) -> Port | None:
+        return None if field == "proxy" and is_scorer(self.proxy) else port
+
+    @field_validator("proxy")
+    @classmethod
+    def _scorer(cls, value: str | None) -> str | None:
+        return None if value is None else checked_scorer(value)
