@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Discriminator, Field, PrivateAttr, Tag, Val
 from align import gates
 from align.errors import Problem, RecipeError
 from align.recipe_yaml import Document, read_document
-from align.specs import STAGES, EvaluateSpec, MixSpec, PrepareSpec, Settings, Spec
+from align.specs import STAGES, EvaluateSpec, MixSpec, PrepareSpec, SelectSpec, Settings, Spec
 from align.specs.suites import SUITES
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
@@ -24,9 +24,10 @@ def _sound(gate: str) -> str:
     return gate
 
 
+MADE_OF: dict[str, type[Spec]] = {"mix": MixSpec, "select": SelectSpec}  # data entries made of other ones
 DataEntry = Annotated[
-    Annotated[PrepareSpec, Tag("(source)")] | Annotated[MixSpec, Tag("(mix)")],
-    Discriminator(lambda entry: "(mix)" if "mix" in entry else "(source)"),
+    Annotated[PrepareSpec, Tag("(source)")] | Annotated[MixSpec, Tag("(mix)")] | Annotated[SelectSpec, Tag("(select)")],
+    Discriminator(lambda entry: next((f"({key})" for key in MADE_OF if key in entry), "(source)")),
 ]
 
 
@@ -147,8 +148,7 @@ def _place(model: type[Settings], loc: tuple[int | str, ...]) -> tuple[list[str]
         if loc[0] == "suites" and index == 2 and key in SUITES:
             model = SUITES[key]
             continue
-        if key == "(mix)":
-            model = MixSpec
+        model = MADE_OF.get(key[1:-1], model) if key.startswith("(") else model
         if key.startswith(("(", "function-", "list[", "LoRA")) or key in ("str", "dict", "int", "float", "bool"):
             continue
         field = next((f for n, f in model.model_fields.items() if key in (n, f.alias)), None)
@@ -223,11 +223,11 @@ def _edge_problem(recipe: Recipe, steps: dict[str, Spec], step: str, reference: 
     target = steps[name]
     if target.writes != port.takes:
         return f"{name} gives {_SPOKEN[target.writes]}, expected {_wanted(port)}"
-    if isinstance(target, (PrepareSpec, MixSpec)):
+    if isinstance(target, (PrepareSpec, MixSpec, SelectSpec)):
         if part and part not in target.parts():
             hint = (
                 ""
-                if isinstance(target, MixSpec) or target.holdout
+                if not isinstance(target, PrepareSpec) or target.holdout
                 else f" Give data.{name} a holdout, e.g. holdout: 0.1"
             )
             return f"{name} has no part {part}; it has {', '.join(target.parts())}.{hint}"

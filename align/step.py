@@ -22,12 +22,13 @@ from align.artifact.store import Sealed, Store, free_bytes
 from align.errors import ResourceError
 from align.job import Job, spec_of
 from align.models.inputs import model_input, outside_model
-from align.stages import compare, dpo, measure, mix, ppo, prepare, pretrain, reward, sft
+from align.stages import compare, dpo, measure, mix, ppo, prepare, pretrain, reward, select, sft
 from align.tracking import Output, Tracker, WandbRun, WandbSink
 
 RUN = {
     "prepare": prepare.run,
     "mix": mix.run,
+    "select": select.run,
     "pretrain": pretrain.run,
     "sft": sft.run,
     "dpo": dpo.run,

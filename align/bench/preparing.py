@@ -34,8 +34,8 @@ def bench(rows: int) -> list[Prepared]:
 
 
 def growth(smaller: Prepared, larger: Prepared) -> float:
-    """Seconds a row at the larger size over those at the smaller one: 1 where the cost is linear."""
-    return smaller.rows_per_second / larger.rows_per_second
+    """Processor time a row at the larger size over that at the smaller one: 1 where the cost is linear."""
+    return larger.processor_seconds / larger.rows / (smaller.processor_seconds / smaller.rows)
 
 
 def _measured(rows: int) -> Prepared:

@@ -53,7 +53,7 @@ def prepare(rows: int, as_js: bool) -> None:
         )  # fmt: skip
     console = terminal.console()
     console.print(table)
-    console.print(f"\n  Time a row at the larger size: {growth:.2f} x that at the smaller one (1 is linear).")
+    console.print(f"\n  Processor time a row at the larger size: {growth:.2f} x that at the smaller one (1 is linear).")
 
 
 def _starting(name: str) -> None:

@@ -147,7 +147,8 @@ def _source(given: str, split: str | None, store: str | None) -> SourceInput:
 def _of_entry(wanted: Wanted, recipe: Recipe, name: str) -> Wanted:
     spec = recipe.data[name]
     if not isinstance(spec, PrepareSpec):
-        raise UserError(wanted.given, f"{name} is a mixture", "", f"Inspect what it is made of: {', '.join(spec.mix)}")
+        parts = ", ".join(reference for reference, port in spec.references().values() if port.takes == "rows")
+        raise UserError(wanted.given, f"{name} is made of other entries", "", f"Inspect those: {parts}")
     store = lineage.store_at(wanted.store, recipe)
     source = Sources(store).locate(f"data.{name}.source", spec.source, "dataset", spec.split, spec.revision)
     wanted = replace(

@@ -11,6 +11,7 @@ from align.specs.ppo import PpoSpec, RewardTerm
 from align.specs.prepare import PrepareSpec
 from align.specs.pretrain import PretrainSpec
 from align.specs.reward import RewardSpec
+from align.specs.select import SelectSpec
 from align.specs.sft import SftSpec
 from align.specs.training import LoRA, TrainingSpec
 
@@ -28,6 +29,7 @@ STAGES: dict[str, type[Spec]] = {
 STEPS: dict[str, type[Spec]] = {
     "prepare": PrepareSpec,
     "mix": MixSpec,
+    "select": SelectSpec,
     "pretrain": PretrainSpec,
     "sft": SftSpec,
     "dpo": DpoSpec,
@@ -54,6 +56,7 @@ __all__ = [
     "RewardSpec",
     "RewardTerm",
     "RowType",
+    "SelectSpec",
     "Settings",
     "SftSpec",
     "Spec",
