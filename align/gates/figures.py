@@ -16,14 +16,8 @@ from align.gates.names import StepMetric, SuiteMetric, hint
 
 SCHEMA = "align/baseline"
 ALL = "all"
-TELLING = (
-    "gold",
-    "correct",
-    "win_rate",
-    "accuracy",
-    "format",
-    "stops",
-)  # what stands for a suite: the first that it has
+# What stands for a suite: the first of these that it has.
+TELLING = ("gold", "correct", "win_rate", "accuracy", "score", "format", "stops")
 
 
 class Built(Protocol):

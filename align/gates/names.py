@@ -163,11 +163,16 @@ def _of_suite(stage: str, model: str, rest: list[str], spec: EvaluateSpec) -> Su
     if not rest or rest[0] not in spec.suites:
         found = f'"{rest[0]}" is no suite of {stage}' if rest else f"{stage} asks several suites"
         raise ValueError(f"{found}. {hint(rest[0] if rest else '', spec.suites)}")
-    suite, metric = rest[0], ".".join(rest[1:])
-    known = [m.replace("/", ".") for m in spec.suites[suite].measures()]
+    suite, metric, asked = rest[0], ".".join(rest[1:]), spec.suites[rest[0]]
+    known = [m.replace("/", ".") for m in asked.measures()]
     if not metric:
         raise ValueError(f"{model}.{suite} needs a metric. {hint('', known)}")
     if known and not any(metric == m or metric.startswith(f"{m}.") for m in known):
+        if metric in {m.replace("/", ".") for m in asked.metrics}:
+            unset = [name for name in type(asked).model_fields if getattr(asked, name) is None and name != "limit"]
+            raise ValueError(
+                f'{suite} does not measure "{metric}" as it is set; one of these lets it: {", ".join(unset)}'
+            )
         raise ValueError(f'{suite} does not measure "{metric}". {hint(metric, known)}')
     return SuiteMetric(stage, model, suite, metric)
 

@@ -39,7 +39,11 @@ def test_names_stand_for_models_steps_stages_and_all_data(here: Path) -> None:
         ("base.eval_loss > 1", '"eval_loss" is no suite. Known: preference, probes.'),
         ("dpo.probes.glod > 1", 'probes does not measure "glod". Did you mean gold?'),
         ("dpo.probes.glod.far > 1", 'probes does not measure "glod.far". Did you mean gold?'),
-        ("dpo.preference.win_rate > 1", 'preference does not measure "win_rate". Known: accuracy.'),
+        ("dpo.preference.winners > 1", 'preference does not measure "winners". Known: accuracy.'),
+        (
+            "dpo.preference.reward_accuracy > 1",
+            'does not measure "reward_accuracy" as it is set; one of these lets it: against',
+        ),
         ("evaluate.dop.probes.gold > 1", '"dop" is no model that evaluate measures. Did you mean dpo?'),
         ("evaluate.dpo.prob.gold > 1", '"prob" is no suite of evaluate. Did you mean probes?'),
         ("sft.eval_loss < 2", "sft measures nothing held out while it trains; give stages.sft.eval_data"),
