@@ -207,7 +207,7 @@ def doctor(store: StoreFolder = None, as_json: AsJson = False) -> None:
 
 @app.command(short_help="Measure speed against TRL and against the machine.")
 def bench(
-    work: Annotated[str, typer.Argument(help="sft, reward, dpo, ppo, generate or prepare.", metavar="WORK")],
+    work: Annotated[str, typer.Argument(help="sft, reward, dpo, ppo, generate, prepare or dedup.", metavar="WORK")],
     size: Annotated[str, typer.Option(help="tiny, 135m, 360m or 1.5b.")] = "360m",
     peer_path: Annotated[
         str | None, typer.Option(metavar="DIR", help="Folder with another TRL to compare with; ppo needs TRL 1.12.")
@@ -218,7 +218,7 @@ def bench(
     compiled: Annotated[bool, typer.Option("--compile/--no-compile", help="Compile our layers.")] = True,
     peer_dtype: Annotated[str, typer.Option(help="The peer's weights: float32 (as ours) or bfloat16.")] = "float32",
     alone: Annotated[bool, typer.Option("--alone", help="Leave the peer out.")] = False,
-    rows: Annotated[int, typer.Option(min=100, help="prepare: chats of about 1 KB.")] = 200_000,
+    rows: Annotated[int, typer.Option(min=100, help="prepare, dedup: chats of about 1 KB.")] = 200_000,
     as_json: AsJson = False,
 ) -> None:
     """Measure how fast one kind of work is here, beside the same work by TRL (or transformers, for generate).
@@ -233,9 +233,14 @@ def bench(
       pip install --no-deps --target trl112 trl==1.12.0
       align bench ppo --size 360m --peer-path trl112
       align bench prepare --rows 1000000
+      align bench dedup --rows 1000000
     """
-    from align.cli import benching
+    from align.bench import rows as row_bench
+    from align.cli import benching, row_benching
 
+    if work in row_bench.WORKS:
+        row_benching.run(work, rows, as_json)
+        return
     if work == "prepare":
         benching.prepare(rows, as_json)
         return

@@ -28,7 +28,7 @@ def run(
 ) -> None:
     chosen: Any = {"work": work, "size": size, "compile": compiled, "batch": batch}
     options = Options(**chosen, peer_path=Path(peer_path) if peer_path else None, peer_dtype=peer_dtype, alone=alone)
-    results = bench(options, _starting)
+    results = bench(options, starting)
     if as_js:
         print(json.dumps(as_json(options, results)))
     else:
@@ -38,7 +38,7 @@ def run(
 
 def prepare(rows: int, as_js: bool) -> None:
     """Rows a second from a file to parquet, at two sizes."""
-    _starting(f"{rows:,} rows")
+    starting(f"{rows:,} rows")
     smaller, larger = preparing.bench(rows)
     growth = preparing.growth(smaller, larger)
     if as_js:
@@ -56,7 +56,7 @@ def prepare(rows: int, as_js: bool) -> None:
     console.print(f"\n  Processor time a row at the larger size: {growth:.2f} x that at the smaller one (1 is linear).")
 
 
-def _starting(name: str) -> None:
+def starting(name: str) -> None:
     if sys.stderr.isatty():
         print(f"\033[Kmeasuring {name} ...", end="\r", file=sys.stderr, flush=True)
 

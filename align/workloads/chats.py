@@ -45,7 +45,7 @@ def chats(count: int, seed: int = 0, asked: list[str] | None = None, planted: Pl
         for kind, length in zip(block, lengths, strict=True):
             if not earlier:
                 kind = ""
-            pair = _text(lexicon, rng, int(length)), _text(lexicon, rng, 165 - int(length))
+            pair = _text(lexicon, rng, int(length)), _text(lexicon, rng, 185 - int(length))
             if kind in ("same", "nearly"):
                 pair = earlier[int(rng.integers(len(earlier)))]
                 if kind == "nearly":

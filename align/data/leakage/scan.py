@@ -31,7 +31,7 @@ _REJECTED = np.uint64(0x5851F42D4C957F2C)  # even: leaves the bit that tells num
 REASONS = ("", "leaked", "duplicate", "near_duplicate")
 
 Leaks = Literal["quarantine", "keep", "refuse"]
-Duplicates = Literal["keep", "drop", "ignore"]
+Duplicates = Literal["count", "drop", "ignore"]
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Policy:
     """What to do with what is found, and how rows are split."""
 
     leaks: Leaks = "quarantine"
-    duplicates: Duplicates = "keep"
+    duplicates: Duplicates = "count"
     holdout: float | None = None
     split_seed: int = 0
 
@@ -150,7 +150,7 @@ class Scan:
                 again = stays[first][place] != stays
                 reason[stays[again & (reason[stays] == 0)]] = REASONS.index(name)
         if groups.repeats or groups.near_repeats:
-            kept = " (duplicates: drop removes them)" if self._policy.duplicates == "keep" else ""
+            kept = " (near_duplicates: drop removes them)" if self._policy.duplicates == "count" else ""
             told = f"{groups.repeats:,} rows repeat an earlier one, {groups.near_repeats:,} more nearly do{kept}"
             notes.append(told)
 
