@@ -154,12 +154,11 @@ class _Planner:
         )
 
     def _edges(self, name: str, spec: Spec) -> dict[str, Edge]:
+        edges: dict[str, Edge] = {}
         if isinstance(spec, PrepareSpec):
             where = f"data.{name}.source"
-            return {
-                "source": Edge(source=self._sources.locate(where, spec.source, "dataset", spec.split, spec.revision))
-            }
-        edges: dict[str, Edge] = {}
+            found = self._sources.locate(where, spec.source, "dataset", spec.split, spec.revision)
+            edges["source"] = Edge(source=found)
         for field_name, (reference, _) in spec.references().items():
             step, part = split_reference(reference, self._specs)
             if step == "base":

@@ -250,11 +250,10 @@ def _circle(steps: dict[str, Spec], document: Document) -> list[Problem]:
             break
         done |= set(ready)
     stuck = [n for n in steps if n not in done]
-    return (
-        [document.problem(f"stages.{stuck[0]}", f"a circle: {' -> '.join(_walk_circle(steps, stuck))}")]
-        if stuck
-        else []
-    )
+    if not stuck:
+        return []
+    place = f"{'data' if isinstance(steps[stuck[0]], (PrepareSpec, MixSpec)) else 'stages'}.{stuck[0]}"
+    return [document.problem(place, f"a circle: {' -> '.join(_walk_circle(steps, stuck))}")]
 
 
 def _needs(steps: dict[str, Spec], name: str) -> set[str]:

@@ -180,7 +180,10 @@ def _open_partial(partial: Path, job: Job) -> None:
         partial.mkdir(parents=True)
         digests.write_json(mark, told)
     for path in partial.iterdir():  # half-written results of the run before; only its checkpoints are whole
-        if path.name.startswith(("model", "rows-", "report.json", "metrics.json")) and path.name != "metrics.jsonl":
+        if (
+            path.name.startswith(("model", "rows-", "report.json", "metrics.json", "quarantine.jsonl"))
+            and path.name != "metrics.jsonl"
+        ):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 

@@ -24,6 +24,7 @@ from align.schema import validate_manifest
 
 # What a sealed artifact may hold; everything else in a partial folder is resume state and is left behind.
 KEPT = ("model", "rows-", "report.json", "metrics.json", "metrics.jsonl", "log.txt", "README.md", "plots")
+KEPT += ("quarantine.jsonl",)
 
 
 @dataclass(frozen=True)

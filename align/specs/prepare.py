@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import Field, model_validator
 
-from align.specs.base import RowType, Spec
+from align.specs.base import Port, RowType, Spec
 from align.specs.filters import Filters
 
 # What `format:` may name, by row type; align/data/known_formats.py holds the converters.
@@ -43,6 +43,15 @@ class PrepareSpec(Spec):
     weights: Literal["refuse", "ignore", "resample"] = Field(
         "refuse", description="of rows: no stage weighs its loss; resample repeats or leaves out rows in proportion"
     )
+    against: list[Annotated[str, Port("rows", get_args(RowType))]] = Field(
+        default_factory=list, description="data entries, or parts of them, whose questions must not be among these rows"
+    )
+    leaks: Literal["quarantine", "keep", "refuse"] = Field(
+        "quarantine", description="rows that repeat a question of `against`: set aside, only counted, or an error"
+    )
+    near_duplicates: Literal["count", "drop", "ignore"] = Field(
+        "count", description="rows that nearly repeat an earlier one; ignore does not look for them"
+    )
     holdout: float | None = Field(None, gt=0, lt=1, description="share of prompts set aside as NAME.holdout")
     split_seed: int = Field(0, description="its own seed, so that a new training seed reshuffles no data")
     limit: int | None = Field(None, ge=1, description="read only so many rows")
@@ -58,6 +67,12 @@ class PrepareSpec(Spec):
     def _known_format(self) -> PrepareSpec:
         if self.format and self.format not in FORMATS[self.as_]:
             raise ValueError(f"format {self.format}: {self.as_} rows are read from {', '.join(FORMATS[self.as_])}")
+        return self
+
+    @model_validator(mode="after")
+    def _copies_stay(self) -> PrepareSpec:
+        if self.near_duplicates == "drop" and self.weights == "resample":
+            raise ValueError("near_duplicates: drop would take out again the copies that weights: resample makes")
         return self
 
     def parts(self) -> tuple[str, ...]:

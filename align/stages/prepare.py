@@ -1,17 +1,22 @@
 """prepare: rows of any source become standard rows, every one checked, split by prompt.
 
 Reads one source: a file, a folder, a hub data set or the bundled world. Writes rows-train.parquet and, with a holdout,
-rows-holdout.parquet; report.json, with all that was counted; README.md, the same for people. No model takes part. Memory does
-not grow with the rows, but for hashes: 40 bytes a row, 40 more a pair, 60 more a row with `filters: {duplicates: ...}`.
+rows-holdout.parquet; report.json, with all that was counted; README.md, the same for people; quarantine.jsonl, where rows
+repeat questions of `against`. No model takes part. Memory does not grow with the rows, but for hashes: 40 bytes a row, 40 more
+a pair, 60 more a row with `filters: {duplicates: ...}`; for near duplicates about 40 and 4 for each distinct word of a row, with
+a holdout as much again for its prompt.
 
 Nothing changes silently: the detected format (or the one that `format` names) and the columns that are not used are told;
 rows that are not of the wanted type, pairs with two identical sides and rows that a filter leaves out are counted by reason,
-and above `drop_budget` (a share of the rows; filters aside) the stage refuses. The split is a function of a row's prompt and of
-split_seed alone (align/data/split.py), so that new rows and new training seeds move no row.
+and above `drop_budget` (a share of the rows; filters aside) the stage refuses. Where a row falls is a function of split_seed and
+of its prompt alone (align/data/split.py), or, where other prompts are nearly the same, of these prompts: they fall on one side,
+in whatever order rows come. So a new training seed moves no row, and a new row only prompts that are nearly the same. What is
+counted of rows (lengths, sources, health) is counted before leaks and near duplicates go.
 
 Metrics: rows/read, rows/kept, rows/dropped, rows/train, rows/holdout, dropped/REASON; where one row gives several or several
 become one, rows/expanded, rows/joined and rows/ties (align/data/ledger.py); copies/rows, copies/prompts, copies/ids; sources,
-sources/largest; characters/*; of preferences health/* (align/data/pair_health.py).
+sources/largest; characters/*; of preferences health/* (align/data/pair_health.py); duplicates/exact, near, prompts and
+near_prompts; with `against` leakage/rows, exact, ngram and near, and the same for each reference (leakage/REFERENCE/rows).
 """
 
 from __future__ import annotations
@@ -23,6 +28,8 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from align import quickstart
 from align.artifact.inputs import Inputs, SourceInput
 from align.data import card, filters, pair_health
@@ -30,12 +37,18 @@ from align.data.conversations import CannotConvert
 from align.data.files import RawRow
 from align.data.formats import Format, detect
 from align.data.forms import Row
+from align.data.leakage import evidence
+from align.data.leakage.questions import question
+from align.data.leakage.references import Questions
+from align.data.leakage.scan import Policy, Scan, Verdict
 from align.data.ledger import Ledger
 from align.data.pair_health import PairHealth
+from align.data.parting import LEFT_OUT, part_rows
 from align.data.readers import read_rows
 from align.data.row_statistics import RowStatistics, Texts, texts_of
-from align.data.split import HOLDOUT, TRAIN, part_of, parts
-from align.data.store_rows import RowWriter
+from align.data.split import HOLDOUT, TRAIN, parts
+from align.data.store_rows import RowWriter, part_file
+from align.data.store_rows import read_rows as read_sealed
 from align.data.weights import copies
 from align.errors import DataError, Stopped
 from align.schema import is_row, problem_of, row_problem
@@ -44,6 +57,7 @@ from align.tracking import Tracker
 
 ROWS_LOOKED_AT = 50  # to detect the format
 ROWS_BETWEEN_TELLING = 2000
+_STAGED = "staged"  # all rows, until it is known which part each belongs to
 
 
 def run(spec: PrepareSpec, inputs: Inputs, out: Path, tracker: Tracker) -> dict[str, float]:
@@ -56,23 +70,30 @@ def run(spec: PrepareSpec, inputs: Inputs, out: Path, tracker: Tracker) -> dict[
 
     ledger, statistics = Ledger(), RowStatistics(spec.as_)
     health = PairHealth() if spec.as_ == "preference" else None
-    with RowWriter(out, spec.as_, parts(spec.holdout)) as writer, _rare_collections():
-        for raw, row, texts in _kept(form.units(chain(first, raw_rows)), form, spec, ledger, tracker):
-            size = statistics.add(row, texts, raw.number)
-            if health:
-                health.add(row, texts, raw.number, raw.values)
-            writer.add(part_of(row, spec.holdout, spec.split_seed), row, size)
+    with _scan(spec, inputs, out) as scan:
+        with RowWriter(out, spec.as_, [_STAGED]) as writer, _rare_collections():
+            for raw, row, texts in _kept(form.units(chain(first, raw_rows)), form, spec, ledger, tracker):
+                size = statistics.add(row, texts, raw.number)
+                if health:
+                    health.add(row, texts, raw.number, raw.values)
+                writer.add(_STAGED, row, size)
+                scan.add(row, raw.file, raw.number)
+        verdict = scan.finish()
 
+    _leave_out(scan, verdict, spec, ledger, out)
     ledger.check(spec.drop_budget, spec.source)
-    _need_all_parts(writer.counts, spec)
-    told = card.report(ledger, form, writer.counts, statistics.report(), health.report() if health else None)
+    chosen = np.where(verdict.reason == 0, verdict.held_out.astype(np.int8), LEFT_OUT)
+    counts = part_rows(part_file(out, _STAGED), out, parts(spec.holdout), chosen)
+    _need_all_parts(counts, spec)
+    told = card.report(ledger, form, counts, statistics.report(), health.report() if health else None)
     _tell(ledger, form, told, tracker)
+    for sentence in verdict.notes:
+        tracker.note(sentence)
     card.write(out, told, tracker.notes, parts(spec.holdout))
     tracker.progress(ledger.read, ledger.read, dropped=ledger.dropped)
     ties = {"rows/ties": form.ties} if form.ties else {}
-    return (
-        ledger.metrics() | {f"rows/{part}": count for part, count in writer.counts.items()} | ties | card.metrics(told)
-    )
+    in_parts = {f"rows/{part}": count for part, count in counts.items()}
+    return ledger.metrics() | in_parts | ties | card.metrics(told) | verdict.metrics
 
 
 def _read(source: SourceInput, spec: PrepareSpec) -> Iterator[RawRow]:
@@ -128,6 +149,29 @@ def _converted(raw: RawRow, form: Format, ledger: Ledger) -> list[Row]:
         problem = problem_of(raw.file, raw.number, "", "gives no pair: all its answers were judged alike", "only_ties")
     ledger.drop(problem, raw.values.get("source"))
     return []
+
+
+def _scan(spec: PrepareSpec, inputs: Inputs, out: Path) -> Scan:
+    """What holds the rows against each other, and against the questions of other data entries."""
+    questions = Questions()
+    for place, name in enumerate(spec.against):
+        source = inputs.rows(f"against.{place}")
+        for number, row in enumerate(read_sealed(source.files, source.type), 1):
+            questions.add(name, number, question(row))
+    policy = Policy(spec.leaks, spec.near_duplicates, spec.holdout, spec.split_seed)
+    return Scan(policy, questions.sealed() if spec.against else None, spec.against, out)
+
+
+def _leave_out(scan: Scan, verdict: Verdict, spec: PrepareSpec, ledger: Ledger, out: Path) -> None:
+    """Enter the rows that go in the ledger. Raises DataError where leaks are refused."""
+    if spec.leaks == "refuse" and scan.evidence.rows:
+        raise DataError(
+            spec.source, f"{scan.evidence.rows:,} rows repeat questions of {', '.join(spec.against)}, such as "
+            f"{scan.evidence.example}", "No such row, with leaks: refuse",
+            f"All are in {out / evidence.FILE}. Take them out; or have them left out here: leaks: quarantine.",
+        )  # fmt: skip
+    for problem, source in scan.left_out(verdict):
+        ledger.drop(problem, source, asked=True)
 
 
 def _need_all_parts(counts: dict[str, int], spec: PrepareSpec) -> None:

@@ -26,7 +26,8 @@ def chats(plan: dict[str, Any]) -> dict[str, Any]:
         path, out = Path(folder, "chats.jsonl"), Path(folder, "out")
         out.mkdir()
         size = write_chats(path, plan["rows"])
-        spec = PrepareSpec.model_validate({"source": str(path), "as": "messages", **plan.get("settings", {})})
+        usual = {"source": str(path), "as": "messages", "near_duplicates": "ignore"}  # which `dedup` measures
+        spec = PrepareSpec.model_validate({**usual, **plan.get("settings", {})})
         source = SourceInput("file", str(path), None, None, "")
         tracker: Any = SimpleNamespace(
             note=lambda text: None, notes=[], progress=lambda *done, **told: None, stop_requested=False

@@ -10,7 +10,8 @@ duplicates.py): about 20 bytes a row, and 4 for each distinct word of it and of 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -19,16 +20,23 @@ from typing import Any, Literal
 import numpy as np
 
 from align.data.leakage.duplicates import Texts, likeness_of_prompts, likeness_of_rows
-from align.data.leakage.evidence import Evidence
+from align.data.leakage.evidence import FILE, Evidence
 from align.data.leakage.questions import judgement, question, turns
 from align.data.leakage.references import QuestionIndex
 from align.data.leakage.words import Array, Words, fingerprint, words
 from align.data.split import split_place
+from align.schema import RowProblem, problem_of
 
 BATCH = 1024
+_NAMES_KEPT = 10_000  # of files and sources; rows of later ones name none
 _REJECTED = np.uint64(0x5851F42D4C957F2C)  # even: leaves the bit that tells numbers
 
 REASONS = ("", "leaked", "duplicate", "near_duplicate")
+_WHY = {
+    "leaked": f"repeats a question that it is held against (see {FILE})",
+    "duplicate": "says the same as row {:,}",
+    "near_duplicate": "says nearly the same as row {:,}",
+}
 
 Leaks = Literal["quarantine", "keep", "refuse"]
 Duplicates = Literal["count", "drop", "ignore"]
@@ -60,9 +68,9 @@ class Scan:
         self._policy, self._index = policy, index
         self.evidence = Evidence(folder, references, kept=policy.leaks == "keep")
         self._waiting: list[tuple[Mapping[str, Any], str, int]] = []
-        self._rows, self._prompts, self._places = Texts(), Texts(), []
+        self._rows, self._prompts, self._places = Texts(), Texts(), array("Q")
         self._leaked: list[int] = []
-        self._count = 0
+        self._origins = _Origins()
 
     def __enter__(self) -> Scan:
         return self
@@ -76,33 +84,34 @@ class Scan:
         return self._rows.bytes + self._prompts.bytes
 
     def add(self, row: Mapping[str, Any], file: str, number: int) -> None:
+        """A canonical row, and where it came from."""
         self._waiting.append((row, file, number))
         if len(self._waiting) >= BATCH:
             self._take()
 
     def _take(self) -> None:
         rows = [row for row, _, _ in self._waiting]
-        if not rows:
-            return
-        said, asked = [turns(row) for row in rows], [question(row) for row in rows]
-        found = words(text for texts in said for text in texts)
-        if self._index:
-            self._look_up(said, asked, found)
-        if self._policy.duplicates != "ignore":
-            self._sketch_rows(rows, said, found)
-        if self._policy.holdout:
-            self._prompts.add([fingerprint(text) for text in asked], words(asked))
-            self._places += [split_place(row, self._policy.split_seed) for row in rows]
-        self._count += len(rows)
+        asked = [question(row) for row in rows] if self._index or self._policy.holdout else []
+        if rows and (self._index or self._policy.duplicates != "ignore"):
+            said = [turns(row) for row in rows]
+            found = words(text for texts in said for text in texts)
+            if self._index:
+                self._look_up(self._index, said, asked, found)
+            if self._policy.duplicates != "ignore":
+                self._sketch_rows(rows, said, found)
+        if rows and self._policy.holdout:
+            places = [split_place(row, self._policy.split_seed) for row in rows]  # the same where the whole prompt is
+            self._prompts.add(places, words(asked))
+            self._places.extend(places)
+        self._origins.add(self._waiting)
         self._waiting.clear()
 
-    def _look_up(self, said: list[list[str]], asked: list[str], found: Words) -> None:
-        assert self._index is not None
+    def _look_up(self, index: QuestionIndex, said: list[list[str]], asked: list[str], found: Words) -> None:
         by_row: dict[int, list[Any]] = {}
-        for match in self._index.match(said, asked, found):
-            by_row.setdefault(match.row, []).append((match, self._index.sources[match.question]))
+        for match in index.match(said, asked, found):
+            by_row.setdefault(match.row, []).append((match, index.sources[match.question]))
         for place, matches in by_row.items():
-            self._leaked.append(self._count + place)
+            self._leaked.append(len(self._origins) + place)
             self.evidence.add(*self._waiting[place], matches)
 
     def _sketch_rows(self, rows: list[Mapping[str, Any]], said: list[list[str]], found: Words) -> None:
@@ -124,19 +133,28 @@ class Scan:
     def finish(self) -> Verdict:
         """Judge the whole set. Nothing can be added afterwards."""
         self._take()
-        reason, like = np.zeros(self._count, np.int8), np.arange(self._count)
+        count = len(self._origins)
+        reason, like = np.zeros(count, np.int8), np.arange(count)
         metrics: dict[str, float] = {}
         notes: list[str] = []
         if self._index:
-            metrics, notes = self.evidence.metrics(), self.evidence.notes(self._count)
+            metrics, notes = self.evidence.metrics(), self.evidence.notes(count)
         if self._policy.leaks == "quarantine":
             reason[self._leaked] = REASONS.index("leaked")
-        if self._policy.duplicates != "ignore" and self._count:
+        if self._policy.duplicates != "ignore" and count:
             self._judge_duplicates(reason, like, metrics, notes)
-        held_out = np.zeros(self._count, bool)
-        if self._policy.holdout and self._count:
+        held_out = np.zeros(count, bool)
+        if self._policy.holdout and count:
             held_out = self._split(self._policy.holdout, metrics, notes)
         return Verdict(held_out, reason, like, metrics, notes)
+
+    def left_out(self, verdict: Verdict) -> Iterator[tuple[RowProblem, str | None]]:
+        """Every row that goes, as the ledger wants it, and the source it names."""
+        for place in np.flatnonzero(verdict.reason):
+            reason = REASONS[verdict.reason[place]]
+            file, number, source = self._origins.of(int(place))
+            _, other, _ = self._origins.of(int(verdict.like[place]))
+            yield problem_of(file, number, "", _WHY[reason].format(other), reason), source
 
     def _judge_duplicates(self, reason: Array, like: Array, metrics: dict[str, float], notes: list[str]) -> None:
         """Of each group the first row that is no leak stays."""
@@ -149,21 +167,22 @@ class Scan:
             if self._policy.duplicates == "drop":
                 again = stays[first][place] != stays
                 reason[stays[again & (reason[stays] == 0)]] = REASONS.index(name)
-        if groups.repeats or groups.near_repeats:
-            kept = " (near_duplicates: drop removes them)" if self._policy.duplicates == "count" else ""
-            told = f"{groups.repeats:,} rows repeat an earlier one, {groups.near_repeats:,} more nearly do{kept}"
-            notes.append(told)
+        if groups.near_repeats:
+            kept = (
+                "" if self._policy.duplicates == "drop" else " (near_duplicates: drop leaves them out, and equal ones)"
+            )
+            notes.append(f"{groups.near_repeats:,} rows nearly repeat another one{kept}")
 
     def _split(self, holdout: float, metrics: dict[str, float], notes: list[str]) -> Array:
         """A whole group of prompts falls to the side of one of its members, whichever order the rows came in."""
         groups = self._prompts.groups(likeness_of_prompts)
-        places = np.array(self._places, np.uint64)
+        places = np.frombuffer(self._places, np.uint64)
         metrics |= {"duplicates/prompts": groups.repeats, "duplicates/near_prompts": groups.near_repeats}
         chosen = places * np.uint64(0x9E3779B97F4A7C15)  # which member decides has nothing to do with where it falls
         chosen ^= chosen >> np.uint64(32)
         order = np.lexsort((places, chosen, groups.of_text))
         _, first, group = np.unique(groups.of_text[order], return_index=True, return_inverse=True)
-        decides = np.empty(self._count, np.uint64)
+        decides = np.empty(len(places), np.uint64)
         decides[order] = places[order][first][group]
         largest = int(np.bincount(groups.near, minlength=1).max())
         if largest > max(10, len(groups.near) // 20):
@@ -171,3 +190,33 @@ class Scan:
                 f"{largest:,} of {len(groups.near):,} prompts are nearly the same and fall on one side of the split"
             )
         return decides < np.uint64(int(holdout * 2**64))
+
+
+class _Origins:
+    """Where rows came from: 16 bytes a row."""
+
+    def __init__(self) -> None:
+        self._numbers, self._files, self._sources = array("q"), array("i"), array("i")
+        self._places: dict[str | None, int] = {"": 0}
+        self._names: list[Any] = [""]
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def add(self, rows: Sequence[tuple[Mapping[str, Any], str, int]]) -> None:
+        for row, file, number in rows:
+            self._numbers.append(number)
+            self._files.append(self._place(file))
+            self._sources.append(self._place(row.get("source")))
+
+    def of(self, place: int) -> tuple[str, int, str | None]:
+        """File, row number, and the source that the row names."""
+        return self._names[self._files[place]], self._numbers[place], self._names[self._sources[place]]
+
+    def _place(self, name: str | None) -> int:
+        if name not in self._places:
+            if len(self._names) > _NAMES_KEPT:
+                return self._place("")
+            self._places[name] = len(self._names)
+            self._names.append(name)
+        return self._places[name]
