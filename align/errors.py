@@ -9,7 +9,7 @@ AlignError              1   our fault: shown with its traceback
 │   ├── BusyError           another runner holds the step
 │   ├── ResourceError       disk or memory does not suffice
 │   └── TrainingError       training left the road (loss not finite, step-0 margin not 0)
-├── GateError           3   a gate failed or is inconclusive
+├── GateError           3   a gate failed or is inconclusive (2: one could not be judged)
 └── Stopped         130/143 a person or the machine asked us to stop; saved and resumable
 """
 
@@ -88,7 +88,11 @@ class TrainingError(UserError):
 
 
 class GateError(AlignError):
-    exit_code = 3
+    """Gates were judged, and shown, and did not all pass; `exit_code` is 2 where one could not be judged at all."""
+
+    def __init__(self, message: str, exit_code: int = 3) -> None:
+        self.exit_code = exit_code
+        super().__init__(message)
 
 
 class Stopped(AlignError):

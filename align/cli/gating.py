@@ -38,21 +38,19 @@ def show(console: Console, judgement: Judgement) -> None:
 
 
 def finish(recipe: Recipe, judgement: Judgement, waiting_is_wrong: bool = False) -> None:
-    """Raises UserError for gates that could not be judged, and GateError when one blocks."""
+    """Raises GateError when a gate blocks or could not be judged; all of them have been told before."""
     if judgement.problems:
         told = "".join(f"\n  line {p.line:<4} {p.key}   {p.message}" for p in judgement.problems)
-        raise UserError(recipe.path, f"{words.plural(len(judgement.problems), 'gate')} could not be judged:{told}")
+        count = words.plural(len(judgement.problems), "gate")
+        raise GateError(f"{recipe.path}: {count} could not be judged:{told}", 2)
     if judgement.blocking:
-        count = len(recipe.gates)
-        raise GateError(f"{recipe.path}: {len(judgement.blocking)} of {words.plural(count, 'gate')} did not pass.")
+        count = words.plural(len(recipe.gates), "gate")
+        raise GateError(f"{recipe.path}: {len(judgement.blocking)} of {count} did not pass.")
     if judgement.waiting and waiting_is_wrong:
-        steps = dict.fromkeys(s for w in judgement.waiting for s in w.steps)
-        raise UserError(
-            recipe.path,
-            f"{words.plural(len(judgement.waiting), 'gate')} cannot be judged before {words.listed(steps)}",
-            "",
-            f"run it: align run {recipe.path}",
-        )
+        count = words.plural(len(judgement.waiting), "gate")
+        steps = words.listed(dict.fromkeys(s for w in judgement.waiting for s in w.steps))
+        remedy = f"Run it: align run {recipe.path}"
+        raise GateError(f"{recipe.path}: {count} cannot be judged before {steps}. {remedy}.", 2)
 
 
 def gate(

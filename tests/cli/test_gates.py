@@ -43,6 +43,7 @@ def test_the_exit_code_is_the_verdict(gate: str, code: int, judged: Any, align: 
     judged("sft.loss < 2", gate)
     for command in (("gate", "judged.yaml"), ("run", "judged.yaml"), ("run", "judged.yaml", "--json")):
         told = align(*command)
+        assert "--json" not in command or len(json.loads(told.out)["gates"]) == 2
         assert told.code == code, command
         assert "Traceback" not in told.err and "fault of align" not in told.err
         assert ("1 of 2 gates did not pass" in told.err) == (code == 3)
