@@ -136,7 +136,7 @@ def test_a_mixture_is_an_entry_like_others_and_rests_on_its_parts(tmp_path: Path
     [
         ("chat.holdout: 0.5", "pairs: 0.5", "data.both.mix.1", "pairs holds preference rows, expected messages rows"),
         ("chat.holdout: 0.5", "chta: 0.5", "data.both.mix.1", '"chta" is not a stage, a data entry or base. Did you mean chat?'),
-        ("chat.holdout: 0.5", "both: 0.5", "stages.both", "a circle: both -> both"),
+        ("chat.holdout: 0.5", "both: 0.5", "data.both", "a circle: both -> both"),
         ("0.5}, as", "0.5}, row: 5, as", "data.both.row", "unknown key. Did you mean rows?"),
         ("data: both", "data: both.holdout", "stages.sft.data", "both has no part holdout; it has train."),
     ],
