@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +22,7 @@ def serve(answer: Callable[[dict[str, Any], Tell], None]) -> None:
     """Answers each request on standard input, until nobody asks any more."""
     wire = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever a library prints must not enter the wire
+    threading.Thread(target=_end_with_the_asking_side, args=(os.getppid(),), daemon=True).start()
 
     def tell(event: dict[str, Any]) -> None:
         wire.write(json.dumps(event) + "\n")
@@ -31,3 +34,10 @@ def serve(answer: Callable[[dict[str, Any], Tell], None]) -> None:
             tell({"event": "done"})
         except AlignError as error:
             tell({"event": "failed", "class": type(error).__name__, "args": list(error.args)})
+
+
+def _end_with_the_asking_side(parent: int) -> None:
+    """Nobody waits for an answer any more once the process that asked was killed."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)

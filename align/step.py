@@ -140,12 +140,13 @@ def open_inputs(job: Job, store: Store) -> tuple[Inputs, dict[str, Parent]]:
             parents[name] = Parent(source.digest, kind, source=source.location, revision=source.revision)
         else:
             sealed = store.open(edge["kind"], edge["key"])
-            named[name] = _input_of(edge["name"], sealed, edge["part"], store)
+            named[name] = input_of(edge["name"], sealed, edge["part"], store)
             parents[name] = Parent(sealed.manifest.digest, edge["kind"], key=edge["key"], part=edge["part"])
     return Inputs(named, store.cache), parents
 
 
-def _input_of(name: str, sealed: Sealed, part: str | None, store: Store) -> AnyInput:
+def input_of(name: str, sealed: Sealed, part: str | None, store: Store) -> AnyInput:
+    """A sealed artifact as a stage reads it: rows of a part, a model, or a report."""
     manifest = sealed.manifest
     if part:
         files = tuple(sorted(sealed.path.glob(f"rows-{part}*.parquet")))

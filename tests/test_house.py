@@ -21,7 +21,7 @@ LIGHT = [
 ]
 HEAVY = [
     "tracking", "plots", "objectives", "models", "data", "loop", "rollout", "scoring", "policy", "evals", "stages", "ranks",
-    "workloads", "step", "rank", "answer", "transcripts", "inspection",
+    "workloads", "step", "rank", "answer", "transcripts", "inspection", "preflight",
 ]
 AROUND = ["launch", "power", "runner", "lineage", "versus", "sweep", "seeds", "face", "doctor", "bench", "report", "cli"]
 # fmt: on

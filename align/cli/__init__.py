@@ -22,6 +22,7 @@ COMMANDS = (
     "report_commands",
     "inspection_commands",
     "judging_commands",
+    "check_commands",
 )
 INTERRUPTED = 128 + signal.SIGINT
 

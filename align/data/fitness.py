@@ -130,7 +130,8 @@ class Slice:
     """What was measured on one slice in one language. `over_context`: share of its rows longer than the model reads.
 
     `reference`: the same texts under the reference tokenizer; `new_tokens`: how many of its tokens the base lacks.
-    `bits_per_byte`: the base model's, None where it was not measured.
+    `bits_per_byte`: the base model's, None where it was not measured; `blind`: of who knows how often letters occur, or takes
+    all tokens for alike, whichever is less; `compressed`: of zlib.
     """
 
     name: str
@@ -142,7 +143,7 @@ class Slice:
     width: int = 0
     over_context: float = 0.0
     bits_per_byte: float | None = None
-    letters: float = 0.0
+    blind: float = 0.0
     compressed: float = 0.0
 
     @property
@@ -186,8 +187,8 @@ def _knowledge(found: Slice) -> Verdict | None:
     if found.bits_per_byte is None:
         return None
     bits = f"{found.bits_per_byte:.2f} bits a byte"
-    if found.bits_per_byte >= found.letters:
-        return Verdict("wrong base", f"{bits}: who counts letters and knows nothing else needs {found.letters:.2f}")
+    if found.bits_per_byte >= found.blind:
+        return Verdict("wrong base", f"{bits}: who guesses blindly needs {found.blind:.2f}")
     if found.bits_per_byte >= found.compressed:
         why = f"{bits}, and zlib, which knows no language, needs {found.compressed:.2f}: pretrain on such text first"
         return Verdict("domain-adapt first", why)

@@ -25,6 +25,7 @@ class Diet:
     tokens: float
     epochs: float
     trainable: int
+    adapter: bool = False
     evaluated: bool = False  # whether a held-out part is looked at while training
     keeps_best: bool = False
 
@@ -49,6 +50,6 @@ def risk(diet: Diet, subject: str) -> Finding:
         return Finding("ok", subject, said)
     repeated = f" {diet.repeated:,} rows stand there twice or more: leave them out." if diet.repeated else ""
     remedy = f"Set epochs: {max(1.0, most * diet.epochs / diet.passes):.2g} or less"
-    remedy += ", or a smaller lora.r" if diet.trainable else ""
+    remedy += ", or a smaller lora.r" if diet.adapter else ", or train an adapter (lora)"
     remedy += ", or keep: best(eval_loss)" if diet.evaluated else ", or give eval_data and keep: best(eval_loss)"
     return Finding("warning", subject, f"may be learnt by heart: {said}", f"{remedy}.{repeated}")

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from align.data.split import normalised, split_key
+from align.data.split import normalised
 
 PERCENTILES = (5, 25, 50, 75, 95, 99)
 SAMPLE = 4000  # rows kept for percentiles and for what a model would see
@@ -58,6 +58,14 @@ def texts_of(row: Row) -> dict[str, str]:
     return parts
 
 
+def asked_in(row: Row) -> str:
+    """All that stands before a row's last answer, without regard to case and white space."""
+    if "text" in row:
+        return normalised(row["text"])
+    turns = row["prompt"] if "prompt" in row else row["messages"][:-1]
+    return "\0".join(normalised(str(turn["content"])) for turn in turns)
+
+
 def _joined(turns: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(str(turn["content"]) for turn in turns)
 
@@ -102,20 +110,20 @@ class Repetitions:
         self.rows = self.prompts = self.identical = self.contradictory = self.pairs = self.chosen_longer = 0
         self.examples: dict[str, list[int]] = {}
         self._rows: set[int] = set()
-        self._prompts: set[int] = set()
+        self.by_place: dict[str, set[int]] = {}  # slice -> hashes of its prompts
         self._preferred: set[int] = set()
 
     def add(self, number: int, row: Row) -> None:
         parts = texts_of(row)
-        key = split_key(row)
+        key = asked_in(row)
         whole = hash((key, *(normalised(text) for text in parts.values())))
         if whole in self._rows:
             self.rows += 1
             self._note("repeated", number)
-        elif hash(key) in self._prompts:
+        elif any(hash(key) in prompts for prompts in self.by_place.values()):
             self.prompts += 1
         self._rows.add(whole)
-        self._prompts.add(hash(key))
+        self.by_place.setdefault(str(row.get("slice") or ""), set()).add(hash(key))
         if "chosen" in parts:
             self._pair(number, key, normalised(parts["chosen"]), normalised(parts["rejected"]))
 

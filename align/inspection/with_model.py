@@ -61,16 +61,18 @@ def look(found: Survey, request: dict[str, Any]) -> dict[str, Any]:
     return told
 
 
-def rendering_findings(seen: view.View, rows: list[Any], tokenizer: Tokenizer) -> list[Finding]:
+def rendering_findings(
+    seen: view.View, rows: list[Any], tokenizer: Tokenizer, subject: str = "rendering"
+) -> list[Finding]:
     """Rows that are refused, and rows whose text holds special tokens."""
     told = [
-        Finding("problem", "rendering", f"{len(numbers):,} of {seen.rows():,} rows ({_numbers(numbers)}): {why}")
+        Finding("problem", subject, f"{len(numbers):,} of {seen.rows():,} rows ({_numbers(numbers)}): {why}")
         for why, numbers in seen.refused.items()
     ]
     for token, numbers in sorted(template.special_texts(rows, tokenizer).items()):
         told.append(
             Finding(
-                "warning", "rendering",
+                "warning", subject,
                 f"the text of {len(numbers):,} of {len(rows):,} rows holds the special token {token} ({_numbers(numbers)})",
                 "Rows that were rendered before would be rendered twice; clean them, or read them as text.",
             )
@@ -79,7 +81,7 @@ def rendering_findings(seen: view.View, rows: list[Any], tokenizer: Tokenizer) -
     if doubled:
         told.append(
             Finding(
-                "problem", "rendering", f"{len(doubled):,} rows begin with the start token twice ({_numbers(doubled)})",
+                "problem", subject, f"{len(doubled):,} rows begin with the start token twice ({_numbers(doubled)})",
                 "Take it out of the rows, or out of the chat template.",
             )
         )  # fmt: skip

@@ -22,7 +22,7 @@ from tests.tiny import texts
 
 SOUND = Slice(
     "all", "en", 100, Sizes(1000, 6000, 1300), Sizes(1000, 6000, 1200), 500, 64, 0.0,
-    bits_per_byte=1.0, letters=4.2, compressed=2.5,
+    bits_per_byte=1.0, blind=4.2, compressed=2.5,
 )  # fmt: skip
 
 

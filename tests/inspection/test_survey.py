@@ -108,9 +108,9 @@ def test_always_longer_chosen_answers_are_a_warning_and_balanced_ones_are_not(tm
 
 
 def test_answers_in_an_unused_column_are_told(tmp_path: Path) -> None:
-    rows = [{"instruction": "Add 2.", "instances": [{"input": "3", "output": "5"}]}]
+    rows = [{"instruction": "Add 2.", "cases": [{"input": "3", "output": "5"}]}]
     told = [f.found for f in report.findings(look(tmp_path / "data.jsonl", rows), "rows")]
-    assert told == ["the column instances holds answers (output) that are not read: only the requests are"]
+    assert told == ["the column cases holds answers (output) that are not read: only the requests are"]
 
 
 @pytest.mark.parametrize("ending", [".jsonl", ".jsonl.gz"])

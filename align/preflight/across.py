@@ -1,0 +1,132 @@
+"""What data entries are to one another: shared prompts, verbs that training lacks, conflicting facts, a target's distance."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from align.data import conflicts, coverage
+from align.data.leakage.questions import question
+from align.data.leakage.questions import turns as turns_of
+from align.data.leakage.references import Questions
+from align.data.leakage.words import words
+from align.data.split import HOLDOUT, TRAIN
+from align.findings import Finding
+from align.inspection.measures import percentiles
+from align.preflight.context import Context, Entry, Row
+
+SHARED = 0.01  # of the evaluated prompts, to the letter: with more of them in training, an evaluation measures memory
+MEMORY = "train"  # the slice of probes that ask what was trained on purpose
+NEAR_ROWS = 4000  # trained requests that a target is held against
+VERBS_TOLD = 8
+FAR = 0.8  # of the distance of a target's median row from the nearest trained one
+
+
+def examine(context: Context, target: list[str] | None = None) -> None:
+    """Findings across entries; `target`: requests of a sample that stands for what the model is wanted for."""
+    trained, evaluated = roles(context)
+    context.say("comparing the data")
+    for name in sorted(evaluated):
+        for other in sorted(trained):
+            told = _shared(context.entries, name, other)
+            if told:
+                context.add(told)
+    requests = [row for name in sorted(trained) for row in context.entries[name].rows[TRAIN]]
+    _coverage(context, requests, evaluated)
+    for name, entry in context.entries.items():
+        probes = [row for rows in entry.rows.values() for row in rows if conflicts.is_probe(row)]
+        if probes and name not in trained:
+            context.add(conflicts.finding(conflicts.check(probes, requests), f"data.{name}"))
+    if target:
+        context.add(_distance(target, requests))
+
+
+def roles(context: Context) -> tuple[set[str], set[str]]:
+    """Names of the entries that some stage trains on, and of those that are only asked: eval_data or a suite's."""
+    trained: set[str] = set()
+    asked: set[str] = set()
+    for job in context.jobs.values():
+        for field, edge in job.edges.items():
+            name = edge.get("name", "")
+            if name in context.entries:
+                asks = job.kind == "measure" or field == "eval_data"
+                (asked if asks else trained).add(name)
+    return trained, asked
+
+
+def _shared(entries: Mapping[str, Entry], asked: str, trained: str) -> Finding | None:
+    """Prompts that stand in both, to the letter or nearly; a holdout of the same entry shares none: its split is by prompt."""
+    ours, theirs = entries[asked], entries[trained]
+    if asked == trained:
+        return None
+    prompts = {key for place, keys in ours.repetitions.by_place.items() if place != MEMORY for key in keys}
+    both = len(prompts & set().union(*theirs.repetitions.by_place.values()))
+    near = 0 if ours.row_type == "text" else _nearly(_only_asked(ours), theirs.rows[TRAIN])
+    if not both and not near:
+        return None
+    share = both / max(1, len(prompts))
+    what = "texts" if ours.row_type == "text" else "prompts"
+    said = f"{both:,} of its {len(prompts):,} {what} ({share:.1%}) stand in data.{trained} too"
+    said += f", {near:,} nearly so (in a sample, system turns aside)" if near > both else ""
+    subject = f"data.{asked}"
+    if ours.row_type == "text":
+        remedy = "Right for a measure of what is forgotten, wrong for one of what is learnt."
+        return Finding("note", subject, said, remedy)
+    remedy = f"What is evaluated is trained on: take them out of data.{trained}, or give them the slice {MEMORY}."
+    exact = share > SHARED and ours.row_type != "preference"
+    return Finding("problem" if exact else "warning", subject, said, remedy)
+
+
+def _only_asked(entry: Entry) -> list[Row]:
+    """The rows that are evaluated: those held out, or all of an entry without a holdout; probes of memory aside."""
+    rows = entry.rows.get(HOLDOUT) or entry.rows[TRAIN]
+    return [row for row in rows if row.get("slice") != MEMORY]
+
+
+def _nearly(asked: list[Row], trained: list[Row]) -> int:
+    """How many questions of one turn some trained row repeats, in other words or inside a longer text."""
+    questions = Questions()
+    for number, row in enumerate(asked, 1):
+        turns = row["prompt"] if "prompt" in row else row["messages"][:-1]
+        if all(turn["role"] != "assistant" for turn in turns):
+            questions.add("asked", number, question(row))
+    if not questions.sources or not trained:
+        return 0
+    said = [turns_of(row) for row in trained]
+    found = questions.sealed().match(
+        said, [question(row) for row in trained], words(t for texts in said for t in texts)
+    )
+    return len({match.question for match in found})
+
+
+def _coverage(context: Context, requests: Iterable[Row], evaluated: set[str]) -> None:
+    told = coverage.table(requests)
+    if not told:
+        return
+    lacking: Counter[str] = Counter()
+    for name in evaluated:
+        lacking.update(coverage.lacking(coverage.table(_only_asked(context.entries[name])), told))
+    most = ", ".join(f"{verb} {count.total():,}" for verb, count in list(told.items())[:VERBS_TOLD])
+    said = f"{len(told):,} verbs are trained: {most}{' ...' if len(told) > VERBS_TOLD else ''}"
+    context.tell({"event": "coverage", "table": {verb: dict(places) for verb, places in told.items()}})
+    if lacking:
+        names = ", ".join(f"{verb} ({rows:,} rows)" for verb, rows in lacking.most_common(VERBS_TOLD))
+        remedy = "Add rows that ask so, or read those scores as transfer."
+        context.add(
+            Finding("warning", "coverage", f"evaluation asks what training never does: {names}. {said}", remedy)
+        )
+    else:
+        context.add(Finding("ok", "coverage", said))
+
+
+def _distance(target: list[str], requests: list[Row]) -> Finding:
+    trained = [text for row in requests[:NEAR_ROWS] if (text := coverage.request_of(row))]
+    found = sorted(coverage.nearest(target, trained), key=lambda near: -near.distance)
+    told = percentiles([near.distance for near in found])
+    farthest = " ".join(target[found[0].wanted].split())[:80]
+    said = f"distance of {len(target):,} wanted requests from the nearest of {len(trained):,} trained ones: "
+    said += (
+        f"median {told['p50']:.2f}, p95 {told['p95']:.2f} (0 the same words, 1 none shared); the farthest: {farthest!r}"
+    )
+    far = told["p50"] > FAR
+    return Finding("warning" if far else "ok", "target", said, "Train on requests like these." if far else "")

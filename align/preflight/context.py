@@ -1,0 +1,102 @@
+"""What the parts of a preflight share: the recipe's jobs, the rows and models found so far, and whom to tell."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from align.artifact.inputs import AnyInput, ModelInput, RowsInput, SourceInput
+from align.artifact.store import Store
+from align.data.store_rows import RowWriter, part_file
+from align.errors import UserError
+from align.findings import Finding
+from align.inspection.measures import Repetitions, texts_of
+from align.job import Job
+from align.models.inputs import outside_model
+from align.step import input_of
+
+Row = dict[str, Any]
+Tell = Callable[[dict[str, Any]], None]
+
+TRIAL_ROWS = 256  # the longest ones of an entry's sample
+
+
+@dataclass
+class Entry:
+    """A data entry as far as it was read. `total`: rows of each part, estimated where the source was not read to its end."""
+
+    name: str
+    row_type: str
+    rows: dict[str, list[Row]]
+    total: dict[str, int]
+    repetitions: Repetitions = field(default_factory=Repetitions)
+    whole: bool = True
+
+
+@dataclass
+class Context:
+    """One preflight. `models` and `rewards`: what a step's trial wrote, which stands in for what it will write."""
+
+    recipe: str
+    jobs: dict[str, Job]
+    store: Store
+    scratch: Path
+    tell: Tell
+    entries: dict[str, Entry] = field(default_factory=dict)
+    models: dict[str, ModelInput] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)  # step -> why nothing that rests on it can be tried
+    findings: list[Finding] = field(default_factory=list)
+    costs: dict[str, dict[str, float]] = field(default_factory=dict)
+    began: float = field(default_factory=time.monotonic)
+
+    def add(self, *findings: Finding) -> None:
+        for finding in findings:
+            self.findings.append(finding)
+            self.tell({"event": "finding", "finding": finding.to_json()})
+
+    def say(self, what: str) -> None:
+        self.tell({"event": "progress", "what": what, "done": 0, "total": 0})
+
+    def edge(self, step: str, name: str) -> dict[str, Any]:
+        return self.jobs[step].edges[name]
+
+    def entry_of(self, step: str, name: str) -> tuple[Entry, str] | None:
+        """The entry and part that an input of a step reads; None where it was not read."""
+        edge = self.jobs[step].edges.get(name, {})
+        entry = self.entries.get(edge.get("name", ""))
+        return (entry, edge["part"] or "train") if entry else None
+
+    def input(self, step: str, name: str) -> AnyInput:
+        """What a step's input is, or what stands in for it: rows of the sample, a trial's model. UserError without any."""
+        edge = self.edge(step, name)
+        if "source" in edge:
+            return outside_model(SourceInput(**edge["source"]))
+        parent = edge["name"]
+        if parent in self.entries:
+            return self._sample_of(self.entries[parent], edge["part"] or "train")
+        sealed = self.store.find(edge["kind"], edge["key"])
+        if sealed:
+            return input_of(parent, sealed, edge["part"], self.store)
+        if parent in self.models:
+            return self.models[parent]
+        raise UserError(step, f"not tried: it rests on {parent}, {self.failed.get(parent, 'which was not tried')}")
+
+    def _sample_of(self, entry: Entry, part: str) -> RowsInput:
+        """The longest rows of a part as a stage reads them, written once."""
+        folder = self.scratch / "rows" / entry.name
+        path = part_file(folder, part)
+        rows = entry.rows.get(part) or []
+        if not rows:
+            raise UserError(f"data.{entry.name}", f"no row of part {part} was found in the sample")
+        if not path.is_file():
+            folder.mkdir(parents=True, exist_ok=True)
+            longest = sorted(rows, key=lambda row: -sum(map(len, texts_of(row).values())))[:TRIAL_ROWS]
+            with RowWriter(folder, entry.row_type, (part,)) as writer:
+                for row in longest:
+                    writer.write(part, row)
+        return RowsInput(
+            f"{entry.name}.{part}", (path,), entry.row_type, min(len(rows), TRIAL_ROWS), f"sample of {path}"
+        )

@@ -1,0 +1,177 @@
+"""Every stage of a recipe on the sample: how its rows are rendered, what is cut, what it would learn by heart, and a trial."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from align.artifact.inputs import ModelInput
+from align.data import template
+from align.data.overfitting import Diet, risk
+from align.errors import UserError
+from align.findings import Finding
+from align.inspection import view
+from align.inspection.measures import Repetitions
+from align.inspection.with_model import generation_stops, rendering_findings
+from align.job import spec_of
+from align.models.tokenizer import Tokenizer, load_tokenizer, ready_tokenizer
+from align.preflight import trial
+from align.preflight.context import Context, Entry
+from align.specs import PretrainSpec, TrainingSpec
+
+ROWS_RENDERED = 500
+PACKED_FULL = 0.97  # of a packed sequence's tokens that are rows'
+
+
+def examine(context: Context) -> None:
+    """Findings of every step that reads a model or trains one, in the order of the plan."""
+    for step, job in context.jobs.items():
+        if job.kind in ("prepare", "compare"):
+            continue
+        subject = f"stages.{step}"
+        try:
+            context.say(f"looking at {step}")
+            steps = _rendering(context, step) if isinstance(spec_of(job), TrainingSpec) else 0
+            context.say(f"trying {step}")
+            done = trial.run(context, step)
+        except UserError as error:
+            said = trial.why(error).removeprefix(f"{step}: ")
+            rests = said.startswith("not tried")
+            context.add(Finding("warning" if rests else "problem", subject, said))
+            context.failed[step] = "which did not pass"
+            continue
+        context.add(*_tried(context, step, done))
+        _cost(context, step, done, steps)
+        trial.forget(context, step)
+
+
+def _rendering(context: Context, step: str) -> float:
+    """Findings of a training stage's rows in tokens; returns how many optimizer steps it will take."""
+    spec: TrainingSpec = spec_of(context.jobs[step])
+    subject = f"stages.{step}"
+    read = context.entry_of(step, "data")
+    if read is None:
+        return 0
+    entry, part = read
+    tokenizer = _tokenizer(context, step, spec, subject)
+    if tokenizer is None:
+        return float(spec.max_steps or 0)
+    rows = list(enumerate(entry.rows[part][:ROWS_RENDERED], 1))
+    row_type = "text" if spec.kind == "pretrain" else entry.row_type
+    try:
+        seen = view.view(rows, row_type, tokenizer)
+    except UserError as error:
+        context.add(Finding("problem", subject, trial.why(error)))
+        return 0
+    context.add(*rendering_findings(seen, rows, tokenizer, subject))
+    if row_type != "text":
+        context.add(_stop(seen, tokenizer, subject), _cut(seen, tokenizer, spec, subject))
+    epochs, steps, trained = _diet(seen, spec, entry, part)
+    context.costs[step] = {"epochs": epochs, "trained_tokens": trained}
+    return steps
+
+
+def _tokenizer(context: Context, step: str, spec: TrainingSpec, subject: str) -> Tokenizer | None:
+    """The tokenizer as the stage will use it; what was found of it as it came is told."""
+    if isinstance(spec, PretrainSpec) and spec.architecture:
+        return None  # made from the rows themselves
+    source = context.input(step, spec.trains)
+    assert isinstance(source, ModelInput)
+    shipped = load_tokenizer(source)
+    outside = "source" in context.edge(step, spec.trains)
+    talks = spec.kind != "pretrain"
+    if outside and shipped.eos_token_id is not None and shipped.pad_token_id in (None, shipped.eos_token_id):
+        context.add(template.pad_finding(shipped, subject))
+    tokenizer = ready_tokenizer(source, lambda _: None, spec.chat_template, talks)
+    if talks and (outside or spec.chat_template):
+        context.add(*template.examine(tokenizer, subject, generation_stops(source)))
+    return tokenizer
+
+
+def _stop(seen: view.View, tokenizer: Tokenizer, subject: str) -> Finding:
+    proof = seen.stop_proof(int(tokenizer.eos_token_id))
+    said = (
+        f"the stop token {tokenizer.eos_token} ({tokenizer.eos_token_id}) is trained at the end of {proof['trained_stops']:,} of "
+        f"{proof['answers']:,} answers"
+    )
+    whole = proof["trained_stops"] == proof["answers"] > 0
+    return Finding("ok" if whole else "problem", subject, said, "" if whole else "Such a model would never stop.")
+
+
+def _cut(seen: view.View, tokenizer: Tokenizer, spec: TrainingSpec, subject: str) -> Finding:
+    """What max_length takes, against the budget."""
+    found = view.truncation(seen, tokenizer, spec.max_length)
+    if not found["over"]:
+        return Finding("ok", subject, f"all of {found['rows']:,} rows fit max_length {spec.max_length:,}; the longest has "
+                       f"{max(seen.longest(), default=0):,} tokens")  # fmt: skip
+    share = (found["cut"] + found["dropped"]) / max(1, found["rows"])
+    tokens = found["tokens_lost"] / max(1, found["tokens"])
+    said = (
+        f"max_length {spec.max_length:,} cuts {found['cut']:,} and drops {found['dropped']:,} of {found['rows']:,} rows "
+        f"({share:.1%}), {found['stops_lost']:,} stop tokens and {tokens:.1%} of all tokens lost"
+    )
+    over = share > spec.drop_budget
+    longest = max(seen.longest())
+    remedy = f"Raise max_length (the longest row has {longest:,} tokens) or drop_budget, or leave long rows out."
+    return Finding("problem" if over else "warning", subject, said, remedy)
+
+
+def _diet(seen: view.View, spec: TrainingSpec, entry: Entry, part: str) -> tuple[float, float, float]:
+    """(epochs, optimizer steps, trained tokens of one pass), scaled up from the sample to all rows."""
+    total, rows = entry.total[part], max(1, len(seen.seen))
+    lengths = [min(length, spec.max_length) if spec.kind != "pretrain" else length for length in seen.longest()]
+    trained = sum(sum(side.mask[: spec.max_length]) for row in seen.seen for side in row) / rows * total
+    packed = spec.kind == "pretrain" or getattr(spec, "packing", False)
+    sequences = sum(lengths) / rows * total / (spec.max_length * PACKED_FULL) if packed else total
+    per_epoch = max(1, math.ceil(sequences / spec.batch_size))
+    steps = spec.max_steps or math.ceil(per_epoch * spec.epochs)
+    return steps / per_epoch, steps, trained
+
+
+def _tried(context: Context, step: str, done: trial.Trial) -> list[Finding]:
+    job, subject = context.jobs[step], f"stages.{step}"
+    spec = spec_of(job)
+    told = [Finding("note", subject, note) for note in done.notes if "grew" in note or "afresh" in note]
+    if not isinstance(spec, TrainingSpec):
+        what = "one update" if job.kind == "ppo" else f"{trial.ASKED} rows of each suite"
+        return [*told, Finding("ok", subject, f"{what} tried in {done.seconds:.1f} s")]
+    said = (
+        f"{trial.STEPS} steps on the longest rows, a checkpoint written and read back: {done.step_seconds:.2g} s a step, "
+        f"{done.memory / 2**30:.2g} GiB of memory"
+    )
+    told.append(Finding("ok", subject, said))
+    read = context.entry_of(step, "data")
+    numbers = context.costs.get(step)
+    if read and numbers and spec.kind != "pretrain":
+        told.append(_risk(spec, *read, numbers, done, subject))
+    return told
+
+
+def _risk(
+    spec: TrainingSpec, entry: Entry, part: str, numbers: dict[str, float], done: trial.Trial, subject: str
+) -> Finding:
+    rows, repeated = entry.total[part], _repeated(entry.repetitions, entry.total[part], sum(entry.total.values()))
+    diet = Diet(
+        spec.kind, rows, repeated, numbers["trained_tokens"], numbers["epochs"], done.trained, spec.lora is not None,
+        spec.eval_data is not None, spec.keep != "last",
+    )  # fmt: skip
+    return risk(diet, subject)
+
+
+def _repeated(found: Repetitions, rows: int, total: int) -> int:
+    return round(found.rows * rows / max(1, total))
+
+
+def _cost(context: Context, step: str, done: trial.Trial, steps: float) -> None:
+    spec: Any = spec_of(context.jobs[step])
+    costs = context.costs.setdefault(step, {})
+    count = spec.episodes if context.jobs[step].kind == "ppo" else steps
+    kept = 2 * done.checkpoint_bytes if done.checkpoint_bytes else 3 * done.model_bytes
+    costs |= {
+        "seconds": done.step_seconds * count if done.step_seconds else done.seconds,
+        "memory": done.memory,
+        "bytes": done.model_bytes,
+        "peak_bytes": done.model_bytes + kept if done.model_bytes else 0.0,
+        "parameters": float(done.parameters),
+        "trained": float(done.trained),
+    }

@@ -1,0 +1,231 @@
+"""A step carried out in small, by its own stage: a few optimizer steps on the longest rows, a checkpoint, its result.
+
+What stands behind it in the recipe then begins with what the trial wrote. On a GPU a step is as large as it will be; on the
+CPU it may have fewer rows, and times are scaled up.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import struct
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+
+from align.artifact.inputs import Inputs, ModelInput
+from align.errors import ModelError, TrainingError, UserError
+from align.job import spec_of
+from align.loop import checkpoints
+from align.preflight.context import Context
+from align.specs import PpoSpec, PretrainSpec, TrainingSpec
+from align.specs.evaluate import EvaluateSettings
+from align.step import RUN
+
+STEPS = 3  # the first of them warms up
+ASKED = 4  # rows of an evaluation suite
+CPU_FLOPS = 2e11  # of a step on the CPU; 6 a parameter and token (Kaplan et al. 2020, 2001.08361)
+CPU_LOGITS = 5e7  # of a step on the CPU: with large vocabularies they take longer than the layers
+CPU_TOKENS, GPU_TOKENS = 16, 64  # of a sampled answer
+
+
+@dataclass
+class Quiet:
+    """A tracker that keeps what it is told. `marks`: the time of each step's end."""
+
+    notes: list[str] = field(default_factory=list)
+    marks: dict[int, float] = field(default_factory=dict)
+    stop_requested: bool = False
+
+    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        self.marks.setdefault(step, time.monotonic())
+
+    def progress(self, done: int, total: int, **telling: float) -> None:
+        self.marks.setdefault(done, time.monotonic())
+
+    def note(self, sentence: str) -> None:
+        self.notes.append(sentence)
+
+
+@dataclass
+class Trial:
+    """What a trial took and wrote. `step_seconds`: of one whole optimizer step (PPO: of one episode); memory in bytes."""
+
+    seconds: float
+    step_seconds: float
+    memory: float
+    model_bytes: float
+    checkpoint_bytes: float
+    parameters: int
+    trained: int
+    metrics: dict[str, float]
+    notes: list[str]
+
+
+def run(context: Context, step: str) -> Trial:
+    """Carries a step out in small. Raises what its stage raises; its model is then in the context."""
+    job = context.jobs[step]
+    out = context.scratch / "steps" / step
+    out.mkdir(parents=True)
+    inputs = Inputs({name: context.input(step, name) for name in job.edges}, context.scratch / "cache")
+    spec = small(spec_of(job), _weights(context, step), _vocabulary(context, step))
+    tracker, process = Quiet(), psutil.Process()
+    before = _reset_memory(process)
+    began = time.monotonic()
+    metrics = RUN[job.kind](spec, inputs, out, tracker)  # type: ignore[arg-type]
+    seconds = time.monotonic() - began
+    written = _checkpoint(out / "checkpoints", step) if isinstance(spec, TrainingSpec) else 0.0
+    parameters = trained = 0
+    if (out / "model").is_dir():
+        source = inputs.named.get(spec_of(job).trains)
+        model = _written(step, out / "model", source if isinstance(source, ModelInput) else None)
+        context.models[step] = model
+        trained = tensors(model.path)
+        parameters = trained + (tensors(model.base.path) if model.base else 0)
+    return Trial(
+        seconds, _step_seconds(tracker, spec_of(job), spec, seconds), _memory(process, before), _size(out / "model"), written,
+        parameters, trained, metrics, tracker.notes,
+    )  # fmt: skip
+
+
+def _weights(context: Context, step: str) -> int:
+    """About how many parameters the model has that a step begins with."""
+    spec = spec_of(context.jobs[step])
+    if isinstance(spec, PretrainSpec) and spec.architecture:
+        shape = spec.architecture
+        return shape.width * (12 * shape.width * shape.layers + shape.vocab_size)
+    source = context.input(step, spec.trains) if getattr(spec, "trains", "") else None
+    while isinstance(source, ModelInput) and source.base:
+        source = source.base
+    return tensors(source.path) if isinstance(source, ModelInput) else 0
+
+
+def _vocabulary(context: Context, step: str) -> int:
+    """How many tokens the model tells apart that a step begins with."""
+    spec = spec_of(context.jobs[step])
+    if isinstance(spec, PretrainSpec) and spec.architecture:
+        return spec.architecture.vocab_size
+    source = context.input(step, spec.trains) if getattr(spec, "trains", "") else None
+    while isinstance(source, ModelInput) and source.base:
+        source = source.base
+    if not isinstance(source, ModelInput):
+        return 1
+    return int(json.loads((source.path / "config.json").read_text()).get("vocab_size") or 1)
+
+
+def small(spec: Any, weights: int, vocabulary: int) -> Any:
+    """The same settings for a few steps of the same size; on the CPU as many rows a step as take it some seconds."""
+    cuda = torch.cuda.is_available()
+    if isinstance(spec, TrainingSpec):
+        batch = max(1, spec.batch_size // spec.devices)
+        if not cuda:
+            each = spec.max_length * (2 if spec.kind in ("dpo", "reward") else 1)
+            batch = max(1, min(batch, int(min(CPU_FLOPS / (6 * weights * each + 1), CPU_LOGITS / (each * vocabulary)))))
+        micro = spec.micro_batch_size if spec.micro_batch_size and batch % spec.micro_batch_size == 0 else None
+        change = {
+            "max_steps": STEPS, "batch_size": batch, "micro_batch_size": micro, "devices": 1,
+            "log_every": 1, "save_every": STEPS - 1, "eval_every": None, "keep": "last", "drop_budget": 1.0,
+        }  # fmt: skip
+        return spec.model_copy(update=change)
+    if isinstance(spec, PpoSpec):
+        batch = spec.batch_size if cuda else min(spec.batch_size, 2 * spec.minibatches)
+        tokens = min(spec.max_new_tokens, spec.max_new_tokens if cuda else CPU_TOKENS)
+        change = {
+            "episodes": batch,
+            "batch_size": batch,
+            "max_new_tokens": tokens,
+            "epochs": 1,
+            "samples": 0,
+            "log_every": 1,
+        }
+        return spec.model_copy(update=change)
+    if isinstance(spec, EvaluateSettings):
+        few = {"limit": ASKED, "max_new_tokens": GPU_TOKENS if cuda else CPU_TOKENS}
+        suites = {name: _few(suite, few) for name, suite in spec.suites.items()}
+        return spec.model_copy(update={"suites": suites})
+    return spec
+
+
+def _few(suite: Any, change: dict[str, int]) -> Any:
+    known = {name: value for name, value in change.items() if name in type(suite).model_fields}
+    if "max_new_tokens" in known:
+        known["max_new_tokens"] = min(known["max_new_tokens"], suite.max_new_tokens)
+    return suite.model_copy(update=known)
+
+
+def _step_seconds(tracker: Quiet, whole: Any, spec: Any, seconds: float) -> float:
+    """Seconds of a whole optimizer step; for PPO of one episode; 0 where nothing is told."""
+    if isinstance(spec, PpoSpec):
+        longer = whole.max_new_tokens / spec.max_new_tokens
+        return seconds / spec.episodes * longer * max(1.0, (1 + whole.epochs) / 2)
+    if not isinstance(spec, TrainingSpec):
+        return 0.0
+    times = [tracker.marks[step] for step in sorted(tracker.marks) if 0 < step <= STEPS]
+    one = min((b - a for a, b in pairwise(times)), default=seconds / STEPS)
+    return one * whole.batch_size / (spec.batch_size * whole.devices)
+
+
+def _checkpoint(root: Path, step: str) -> float:
+    """Bytes of the checkpoint that was written, read back and held against its hashes."""
+    good = checkpoints.last_good(root)
+    if good is None:
+        raise TrainingError(
+            f"stages.{step}", "the checkpoint that was written does not read back", "", "Check the disk."
+        )
+    return _size(good)
+
+
+def _written(name: str, folder: Path, source: ModelInput | None) -> ModelInput:
+    base = source if (folder / "adapter_config.json").is_file() else None
+    if not any(folder.glob("*.safetensors")):
+        raise ModelError(name, "the model that was written has no weights")
+    return ModelInput(name, folder, f"trial of {name}", base)
+
+
+def tensors(folder: Path) -> int:
+    """Numbers in the safetensors files of a folder, from their headers (8 bytes of length, then JSON)."""
+    count = 0
+    for path in folder.glob("*.safetensors"):
+        with path.open("rb") as file:
+            header = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
+        for name, told in header.items():
+            if name != "__metadata__":
+                size = 1
+                for side in told["shape"]:
+                    size *= side
+                count += size
+    return count
+
+
+def _size(folder: Path) -> float:
+    return float(sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())) if folder.is_dir() else 0.0
+
+
+def _reset_memory(process: psutil.Process) -> int:
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+    return process.memory_info().rss
+
+
+def _memory(process: psutil.Process, before: int) -> float:
+    """The most that the GPU held; on the CPU what this process holds at the end, of which the libraries are a part."""
+    if torch.cuda.is_available():
+        return float(torch.cuda.max_memory_reserved())
+    return float(max(before, process.memory_info().rss))
+
+
+def forget(context: Context, step: str) -> None:
+    """Deletes a trial's checkpoints, which nothing reads any more."""
+    shutil.rmtree(context.scratch / "steps" / step / "checkpoints", ignore_errors=True)
+
+
+def why(error: UserError) -> str:
+    """An error in one line."""
+    return " ".join(str(error).split())
