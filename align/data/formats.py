@@ -28,6 +28,7 @@ _NUMBERS = frozenset({"weight", "margin"})
 _TYPES_WITH_MARGIN = ("preference",)
 _NOT_TEXT = frozenset({"image", "images", "video", "videos", "audio", "audios", "tools", "functions"})
 _EMPTY = (None, "", "[]", "null", "{}")
+_IFEVAL_ID = "key"
 _IFEVAL = ("instruction_id_list", "kwargs")  # what IFEval's files tell of a prompt (Zhou et al. 2023, 2311.07911)
 
 
@@ -82,7 +83,7 @@ class Format:
                 continue
             if name in _TEXTS and type(value) is str and value:
                 found[name] = value
-            elif name in found or name in found.get("meta", ()):
+            elif name in found or name in found.get("meta", ()) or (name == _IFEVAL_ID and "id" in found):
                 continue
             elif name == "id" and type(value) is int:
                 found["id"] = str(value)
@@ -176,6 +177,8 @@ def _told_of_prompt(raw: Raw) -> Row:
         told["reference"] = raw["reference"]
     meta = dict(raw["meta"]) if isinstance(raw.get("meta"), Mapping) else {}
     meta |= {name: raw[name] for name in _IFEVAL if raw.get(name) is not None}
+    if "instruction_id_list" in meta and type(raw.get(_IFEVAL_ID)) is int and raw.get("id") is None:
+        told["id"] = str(raw[_IFEVAL_ID])
     return told | {"meta": meta} if meta else told
 
 

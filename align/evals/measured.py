@@ -59,7 +59,24 @@ class Measured:
         values, clusters = [self.values[metric][i] for i in rows], [self.clusters[i] for i in rows]
         if weights is None or all(weights[i] == 1 for i in rows):
             return statistics.mean(values, clusters)
-        return statistics.ratio(values, [weights[i] for i in rows], clusters)
+        divisors = [weights[i] for i in rows]
+        if _are_counts(values, divisors):
+            return statistics.mean(*_one_by_one(values, divisors, clusters))
+        return statistics.ratio(values, divisors, clusters)
+
+
+def _are_counts(values: Sequence[float], weights: Sequence[float]) -> bool:
+    """Whether each row tells how many of its `weight` things are so: such a share has an interval at 0 and 1 as well."""
+    return all(v.is_integer() and w.is_integer() and 0 <= v <= w for v, w in zip(values, weights, strict=True))
+
+
+def _one_by_one(
+    values: Sequence[float], weights: Sequence[float], clusters: Sequence[str]
+) -> tuple[list[float], list[str]]:
+    """Rows of counts as yes and no for each thing counted."""
+    told = zip(values, weights, clusters, strict=True)
+    each = [(answer, c) for v, w, c in told for answer in [1.0] * int(v) + [0.0] * int(w - v)]
+    return [answer for answer, _ in each], [c for _, c in each]
 
 
 def about(rows: list[Row]) -> Measured:

@@ -50,7 +50,7 @@ class EvaluateSettings(Spec):
 class MeasureSpec(EvaluateSettings):
     """One model through every suite."""
 
-    version: ClassVar = 3  # 3: suites of their own kinds, answers from the engine that suits the device
+    version: ClassVar = 4  # 4: shares of counts have Wilson's interval
 
     kind: Literal["measure"] = "measure"
     model: Model

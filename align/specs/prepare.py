@@ -24,7 +24,7 @@ FORMATS: dict[str, tuple[str, ...]] = {
 
 
 class PrepareSpec(Spec):
-    version: ClassVar = 5
+    version: ClassVar = 6
     writes: ClassVar = "rows"
     seeded: ClassVar = False
     telling: ClassVar = ("rows/train", "rows/holdout")

@@ -71,7 +71,7 @@ CASES = [
     ),
     (
         "prompt", {"key": 1, "prompt": "2+2?", "instruction_id_list": ["a:b"], "kwargs": [{"n": None}]}, "prompts as text",
-        {"prompt": [user("2+2?")], "meta": {"instruction_id_list": ["a:b"], "kwargs": [{"n": None}]}},
+        {"prompt": [user("2+2?")], "id": "1", "meta": {"instruction_id_list": ["a:b"], "kwargs": [{"n": None}]}},
     ),
     ("prompt", ULTRAFEEDBACK, "prompts as text", {"prompt": [user("2+2?")]}),
     (
@@ -231,3 +231,11 @@ def test_converters_leave_the_raw_row_alone():
 
 def test_forms_are_known_for_row_types_only():
     assert set(FORMS) <= set(ROW_TYPES)
+
+
+def test_ifevals_key_becomes_the_rows_id_unless_it_has_one():
+    raw = {"key": 7, "prompt": "2+2?", "instruction_id_list": ["a:b"], "kwargs": [{}]}
+    found = detect([raw], "prompt")
+    assert [found.rows(raw)[0]["id"], found.rows({**raw, "id": "own"})[0]["id"]] == ["7", "own"]
+    assert found.unused == {"key": 1}  # beside an id it is not read, and told
+    assert "id" not in detect([{"key": 7, "prompt": "2+2?"}], "prompt").rows({"key": 7, "prompt": "2+2?"})[0]

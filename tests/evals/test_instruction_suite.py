@@ -63,6 +63,18 @@ def test_prompts_and_instructions_are_counted_strictly_and_loosely(subject: Subj
     assert told["instruction_strict/keywords"]["all"]["n"] == 2
 
 
+def test_a_share_of_instructions_is_uncertain_even_where_none_or_all_are_followed(subject: Subject) -> None:
+    """Ten prompts of two instructions each: n counts instructions, and nobody is sure from ten answers."""
+    rows = [row(n, COMMA, FOX) for n in range(10)]
+    told = {name: parts["all"] for name, parts in measured(subject, rows, *["a cat"] * 10).items()}
+    assert (told["instruction_strict"]["value"], told["instruction_strict"]["n"]) == (0.5, 20)
+    comma, fox = told["instruction_strict/punctuation"], told["instruction_strict/keywords"]
+    assert (comma["value"], comma["high"], fox["value"], fox["low"]) == (1.0, 1.0, 0.0, 0.0)
+    assert comma["low"] < 0.8 and fox["high"] > 0.2
+    every = measured(subject, [row(n, COMMA, CAT) for n in range(10)], *["a cat"] * 10)["instruction_strict"]["all"]
+    assert (every["value"], every["n"], every["clusters"]) == (1.0, 20, 10) and every["low"] < 0.8
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
