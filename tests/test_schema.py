@@ -7,9 +7,11 @@ from pathlib import Path
 
 import jsonschema_rs
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from align.errors import ArtifactError
-from align.schema import ROW_TYPES, check_rows, load_schema, row_problem, schema_folder, validate_manifest
+from align.schema import ROW_TYPES, check_rows, is_row, load_schema, row_problem, schema_folder, validate_manifest
 
 PROMPT = [{"role": "user", "content": "What is techno?"}]
 GOOD, BAD = [{"role": "assistant", "content": "Music."}], [{"role": "assistant", "content": "A fish."}]
@@ -147,3 +149,26 @@ def test_schemas_shipped_inside_the_package_come_first(tmp_path, monkeypatch):
     (shipped / "manifest.schema.json").write_text("{}")
     monkeypatch.setattr("align.schema._PACKAGE", Path(tmp_path / "align"))
     assert schema_folder() == shipped
+
+
+_TEXT = st.sampled_from(["a", "words and more", "", " ", "\x1c", "\ufeff", "\u3000x", "é", "~", None, 3, ["a"]])
+_ROLE = st.sampled_from(["user", "assistant", "system", "tool", "User", None, ["user"]])
+_TURN = st.fixed_dictionaries({"role": _ROLE, "content": _TEXT}, optional={"train": st.booleans(), "name": _TEXT})
+_CHAT = st.lists(st.one_of(_TURN, st.just("turn")), max_size=3)
+_ORDERLY = st.tuples(st.lists(_TEXT, min_size=1, max_size=5), st.booleans()).map(
+    lambda made: [
+        {"role": "system" if made[1] and not n else ("user", "assistant")[(n - made[1]) % 2], "content": text}
+        for n, text in enumerate(made[0])
+    ]
+)
+
+
+@settings(max_examples=600, deadline=None)
+@given(
+    st.fixed_dictionaries(
+        {"messages": st.one_of(_ORDERLY, _CHAT, st.just("text"))},
+        optional={"id": _TEXT, "source": _TEXT, "weight": st.sampled_from([1.0, -1.0]), "url": _TEXT},
+    )
+)
+def test_the_quick_test_of_a_row_says_what_the_schema_says(row):
+    assert is_row("messages")(row) == (row_problem("messages", row) is None)

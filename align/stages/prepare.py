@@ -127,7 +127,8 @@ def _kept(
             if times == 0:
                 ledger.drop(problem_of(raw.file, raw.number, "weight", "leaves it out", "weight"), source, True)
             ledger.expanded += max(times - 1, 0)
-            yield from [(raw, row, texts)] * times
+            for _ in range(times):
+                yield raw, row, texts
         if ledger.read % ROWS_BETWEEN_TELLING == 0:
             tracker.progress(ledger.read, spec.limit or 0, dropped=ledger.dropped)
             if tracker.stop_requested:
