@@ -17,6 +17,8 @@ from align.artifact.store import Store
 from align.errors import UserError
 from align.plan import Plan, Step
 from align.recipe import Recipe, load
+from align.report.frontier import Place, Reading
+from align.specs import EvaluateSpec
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,24 @@ def variants(path: Path, overrides: list[str], axes: list[Axis]) -> list[Variant
     return made
 
 
+def frontier_settings(path: Path, overrides: list[str], best_of: str | None) -> list[str]:
+    """Overrides that give every frontier suite of the recipe its best_of. Raises UserError where it has no such suite."""
+    stages = load(path, overrides).stages
+    suites = [
+        f"stages.{stage}.suites.{name}"
+        for stage, spec in stages.items()
+        if isinstance(spec, EvaluateSpec)
+        for name, suite in spec.suites.items()
+        if suite.kind == "frontier"
+    ]
+    if not suites:
+        raise UserError(
+            "sweep", "the recipe has no frontier suite", "One harness for all points",
+            "add to its evaluate stage, e.g.: suites: {frontier: {data: PROMPTS, against: sft, proxy: reward}}",
+        )  # fmt: skip
+    return [f"{suite}.best_of=[{best_of}]" for suite in suites] if best_of else []
+
+
 def to_run(planned: list[Plan]) -> tuple[list[Step], int]:
     """The steps that no artifact spares, each once however many variants share it; and how many steps there are in all."""
     steps = {
@@ -128,6 +148,37 @@ def measured(variant: Variant, store: Store, points: dict[str, Point]) -> None:
             for row in report["rows"]:
                 if row["values"].get(model):
                     point.values[row["suite"], row["metric"], row["slice"]] = row["values"][model]
+
+
+def places(points: list[Point]) -> dict[str, list[Place]]:
+    """By frontier suite: where each point lies, and best-of-n of the reference as a family of its own."""
+    found: dict[str, list[Place]] = {}
+    for point in points:
+        for suite in dict.fromkeys(s for s, metric, _ in point.values if metric == "kl"):
+            kinds = dict.fromkeys(
+                m.rpartition("_")[0] for s, m, _ in point.values if s == suite and m.endswith("_proxy")
+            )
+            for prefix in ("", *(f"{kind}_" for kind in kinds)):
+                proxy, kl = (_reading(point, suite, f"{prefix}{metric}") for metric in ("proxy", "kl"))
+                if proxy and kl:
+                    told = prefix.replace("_", " ").strip()
+                    place = Place(
+                        "best of n" if prefix else point.model,
+                        told or point.label,
+                        kl,
+                        proxy,
+                        _reading(point, suite, f"{prefix}gold"),
+                    )
+                    found.setdefault(suite, []).append(place)
+    return found
+
+
+def _reading(point: Point, suite: str, metric: str) -> Reading | None:
+    told = point.values.get((suite, metric, "all"))
+    if not told:
+        return None
+    low, high = told.get("low"), told.get("high")
+    return Reading(told["value"], 0.0 if low is None or high is None else (high - low) / 2)
 
 
 def labelled(points: dict[str, Point], finished: list[Variant], store: Store) -> list[Point]:

@@ -93,3 +93,29 @@ def test_a_sweep_makes_what_is_shared_once_tells_failures_and_ends_with_every_po
     ]
     assert all(value["n"] > 0 for point in told["points"] for value in point["values"])
     assert len(list((tmp_path / ".align").glob("sft-*"))) == 1
+
+
+FRONTIER = "      frontier: {data: probes, against: sft, proxy: 'scorer:length', gold: stops, max_new_tokens: 8}\n"
+
+
+@pytest.mark.slow
+def test_a_frontier_holds_every_variant_and_best_of_n_under_one_harness(tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(RECIPE + FRONTIER)
+    done = align(
+        tmp_path, "sweep", "tiny.yaml", "stages.dpo.beta=0.1,0.3", "--best-of", "1,2,4", "--frontier", "--json"
+    )
+    assert done.returncode == 0, done.stderr
+    points = json.loads(done.stdout.splitlines()[0])["points"]
+    assert [p["model"] for p in points] == ["sft", "dpo", "dpo"]
+    told = {v["metric"] for v in points[0]["values"] if v["suite"] == "frontier" and v["slice"] == "all"}
+    assert {"proxy", "gold", "kl", "best_of_4_proxy", "best_of_4_gold", "best_of_4_kl"} <= told
+    drawing = (tmp_path / "tiny-frontier.svg").read_text()
+    assert drawing.count("best of") == 1 + 2 * 3  # the legend, and three dots on each of two panels
+    again = align(tmp_path, "sweep", "tiny.yaml", "stages.dpo.beta=0.1,0.3", "--best-of", "1,2,4", "--dry-run")
+    assert "nothing to run" in again.stdout
+
+
+def test_a_frontier_needs_its_suite(tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(RECIPE)
+    with pytest.raises(UserError, match="no frontier suite"):
+        sweep.frontier_settings(tmp_path / "tiny.yaml", [], None)

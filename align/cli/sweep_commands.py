@@ -21,6 +21,12 @@ def sweep(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the variants and what they share; run nothing.")
     ] = False,
+    best_of: Annotated[
+        str | None, typer.Option(metavar="N,N,...", help="Also best-of-n of the reference, in frontier suites.")
+    ] = None,
+    frontier: Annotated[
+        bool, typer.Option("--frontier", help="Draw reward against KL of all points: NAME-SUITE.svg.")
+    ] = False,
     store: StoreFolder = None,
     as_json: AsJson = False,
 ) -> None:
@@ -34,7 +40,8 @@ def sweep(
       align sweep quickstart stages.dpo.beta=0.05,0.1,0.3
       align sweep quickstart stages.ppo.kl_coef=0.01,0.05,0.2 stages.dpo.beta=0.1,0.3
       align sweep quickstart seed=0,1,2 --dry-run
+      align sweep quickstart stages.ppo.kl_coef=0.01,0.1,1 --best-of 1,2,4,8,16 --frontier
     """
     from align.cli import sweeping
 
-    sweeping.run(recipe, settings, store, dry_run, as_json)
+    sweeping.run(recipe, settings, store, dry_run, as_json, best_of, frontier)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 from rich.text import Text
@@ -14,14 +15,26 @@ from align.artifact.store import Store
 from align.cli import comparison, running, terminal, words
 from align.errors import UserError
 from align.gates import written
+from align.recipe import load
+from align.report import frontier as frontiers
 from align.runner import Choice
 from align.seeds import Seeded
 from align.sweep import Point, Variant
 
 
-def run(recipe: str, arguments: list[str], folder: str | None, dry_run: bool, as_json: bool) -> None:
+def run(
+    recipe: str,
+    arguments: list[str],
+    folder: str | None,
+    dry_run: bool,
+    as_json: bool,
+    best_of: str | None = None,
+    frontier: bool = False,
+) -> None:
     """Runs the variants, then shows the points. Raises the first variant's error once the others have had their turn."""
     overrides, axes = sweep.split_arguments(arguments)
+    if best_of or frontier:
+        overrides += sweep.frontier_settings(shipped.find(recipe)[0], overrides, best_of)
     variants = sweep.variants(shipped.find(recipe)[0], overrides, axes)
     store = lineage.store_at(folder, variants[0].recipe)
     planned = [plans.make(v.recipe, store) for v in variants]
@@ -48,9 +61,21 @@ def run(recipe: str, arguments: list[str], folder: str | None, dry_run: bool, as
         print(json.dumps(_json(variants, failed, shown) | {"seeds": [s.to_json() for s in over]}))
     elif shown:
         show(shown, over)
+    if frontier:
+        _draw(load(shipped.find(recipe)[0], overrides).name, shown)
     if failed:
         first = f"the first: {next(iter(failed.values()))}"
         raise UserError("sweep", f"{len(failed)} of {len(variants)} variants failed", "", first)
+
+
+def _draw(name: str, points: list[Point]) -> None:
+    """One drawing a frontier suite, beside where one stands; and in words what it marks."""
+    for suite, places in sweep.places(points).items():
+        path = Path(f"{name}-{suite}.svg")
+        path.write_text(frontiers.draw(places, f"{name}: reward against KL, {suite}"), encoding="utf-8")
+        marked = [place.label for place in frontiers.overoptimised(places)]
+        told = f"proxy up, gold down: {words.listed(marked)}" if marked else "gold falls nowhere where the proxy rises"
+        print(f"  reward against KL: {path} ({told})", file=sys.stderr)
 
 
 def _told_plan(variants: list[Variant], planned: list[plans.Plan]) -> None:

@@ -109,3 +109,38 @@ class HealthSuite(Suite):
     @classmethod
     def _scorer(cls, value: str | None) -> str | None:
         return None if value is None else checked_scorer(value)
+
+
+class FrontierSuite(Suite):
+    """What was reached against how far the model went: mean proxy and gold of answers sampled at temperature 1, and their KL.
+
+    kl: KL(model || against), nats a sequence. Of `against` itself also best-of-n: n answers are drawn and the one that the
+    proxy likes best counts; best_of_N_kl is its bound log n - (n - 1) / n (2401.01879).
+    """
+
+    metrics: ClassVar = {"proxy": None, "gold": "higher", "kl": None, "tokens": None}
+
+    kind: Literal["frontier"] = "frontier"
+    data: Prompts
+    against: Model = Field(description="the reference that the distance is taken from")
+    proxy: Annotated[str, Port("reward")] = Field(description="what was optimised: a reward stage, or scorer:NAME")
+    gold: ScorerName | None = Field(None, description="what was wanted: the scorer that training never saw")
+    best_of: list[int] = Field(
+        default_factory=list, description="numbers of answers to choose from, e.g. [2, 4, 8, 16]"
+    )
+    max_new_tokens: int = Field(256, ge=1)
+
+    def narrow(self, field: str, port: Port) -> Port | None:
+        return None if field == "proxy" and is_scorer(self.proxy) else port
+
+    @field_validator("proxy")
+    @classmethod
+    def _scorer(cls, value: str) -> str:
+        return checked_scorer(value)
+
+    @field_validator("best_of")
+    @classmethod
+    def _numbers(cls, value: list[int]) -> list[int]:
+        if any(n < 1 or max(value) % n for n in value):
+            raise ValueError(f"the largest of {value} is not a multiple of each of the others; e.g. [1, 2, 4, 8, 16]")
+        return sorted(set(value))

@@ -13,7 +13,7 @@ from pydantic import Field, field_validator, model_validator
 
 from align.specs.asking import METRICS_OF_SCORER, Generating, ScorerName, Structure, Suite, regex
 from align.specs.base import Model, Port
-from align.specs.contests import HealthSuite, KlSuite, PreferenceSuite
+from align.specs.contests import FrontierSuite, HealthSuite, KlSuite, PreferenceSuite
 from align.specs.task_files import is_file
 
 
@@ -216,6 +216,7 @@ AnySuite = Annotated[
     | MemorisationSuite
     | SafetySuite
     | HealthSuite
+    | FrontierSuite
     | BenchmarkSuite,
     Field(discriminator="kind"),
 ]
@@ -233,4 +234,5 @@ SUITES: dict[str, type[Suite]] = {
     "safety": SafetySuite,
     "benchmark": BenchmarkSuite,
     "health": HealthSuite,
+    "frontier": FrontierSuite,
 }

@@ -10,6 +10,7 @@ from align.evals.suites import (
     benchmark,
     conflict,
     format,
+    frontier,
     generation,
     health,
     instruction,
@@ -35,5 +36,6 @@ MEASURE: dict[str, Callable[[Ask], Measured]] = {
     "memorisation": memorisation.measure,
     "safety": safety.measure,
     "health": health.measure,
+    "frontier": frontier.measure,
     "benchmark": benchmark.measure,
 }
