@@ -13,7 +13,8 @@ from rich.text import Text
 from align.cli import ledger, words
 
 MARGIN = 4
-ROWS_IN_FULL = 30  # a longer table tells the slices of each suite's first number alone
+ROWS_IN_FULL = 30  # a longer table tells a few numbers a suite, and the slices of the first alone
+METRICS_OF_LONG = 5
 
 
 def show(console: Console, report: dict[str, Any], title: str) -> None:
@@ -32,21 +33,33 @@ def show(console: Console, report: dict[str, Any], title: str) -> None:
     elif any(half_width(v) for r in rows for v in r["values"].values()):
         console.print(Text("  ± half the 95 % interval", "dim"))
     if left_out:
-        console.print(Text(f"  {words.plural(left_out, 'more row')} by slice and axis: align show --json", "dim"))
+        console.print(
+            Text(f"  {words.plural(left_out, 'more row')}, by slice and axis too: align report, or --json", "dim")
+        )
     ledger.show(console, report.get("ledger", []))
 
 
 def telling(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows that a terminal shows: no axes, and in a long table only one metric's slices a suite."""
+    """The rows that a terminal shows: no axes; in a long table a suite's first numbers, and the slices of the very first."""
     rows = [r for r in rows if not (r.get("slice") or "").startswith("axis_")]
     if len(rows) <= ROWS_IN_FULL:
         return rows
-    first: dict[str, str] = {}
-    for row in sorted(
-        rows, key=lambda r: words.MAIN.index(r["metric"]) if r["metric"] in words.MAIN else len(words.MAIN)
-    ):
-        first.setdefault(row["suite"], row["metric"])
-    return [r for r in rows if (r.get("slice") or "all") == "all" or r["metric"] == first[r["suite"]]]
+    metrics: dict[str, list[str]] = {}
+    for row in sorted(rows, key=lambda r: _rank(r["metric"])):
+        names = metrics.setdefault(row["suite"], [])
+        if row["metric"] not in names and len(names) < METRICS_OF_LONG:
+            names.append(row["metric"])
+    return [
+        r
+        for r in rows
+        if r["metric"] == metrics[r["suite"]][0]
+        or ((r.get("slice") or "all") == "all" and r["metric"] in metrics[r["suite"]])
+    ]
+
+
+def _rank(metric: str) -> int:
+    """What people look at first comes first, then the order of the report, then the parts of a metric (`judge/errors`)."""
+    return words.MAIN.index(metric) if metric in words.MAIN else len(words.MAIN) + ("/" in metric)
 
 
 def _fitting(report: dict[str, Any], width: int, head: str) -> Iterator[list[str]]:

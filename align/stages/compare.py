@@ -70,6 +70,8 @@ def _suite_rows(suite: str, reports: dict[str, Report], base: Report) -> list[Re
     bodies = {name: report["suites"][suite] for name, report in reports.items()}
     baseline = base["suites"][suite]
     metrics = {m: list(parts) for body in bodies.values() for m, parts in body["metrics"].items()}
+    told = list(SUITES[baseline["kind"]].metrics) if baseline["kind"] in SUITES else []
+    metrics = {m: metrics[m] for m in [*(m for m in told if m in metrics), *(m for m in metrics if m not in told)]}
     rows = []
     dropped = forgetting.metric_of(baseline)
     if dropped and "drop" not in metrics:
