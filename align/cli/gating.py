@@ -40,7 +40,8 @@ def show(console: Console, judgement: Judgement) -> None:
 def finish(recipe: Recipe, judgement: Judgement, waiting_is_wrong: bool = False) -> None:
     """Raises GateError when a gate blocks or could not be judged; all of them have been told before."""
     if judgement.problems:
-        told = "".join(f"\n  line {p.line:<4} {p.key}   {p.message}" for p in judgement.problems)
+        places = [f"line {p.line:<4}" if p.line else "override" for p in judgement.problems]
+        told = "".join(f"\n  {at} {p.key}   {p.message}" for at, p in zip(places, judgement.problems, strict=True))
         count = words.plural(len(judgement.problems), "gate")
         raise GateError(f"{recipe.path}: {count} could not be judged:{told}", 2)
     if judgement.blocking:

@@ -72,6 +72,12 @@ def test_what_was_never_produced_is_one_paragraph_after_the_verdicts(judged: Any
     assert told.err.startswith("judged.yaml: 1 gate could not be judged:\n  line 18   sft.lss < 2   sft never told")
 
 
+def test_gates_given_as_an_override_are_judged_and_told_as_such(judged: Any, align: Align) -> None:
+    judged("dpo.probes.gold > 0.9")
+    assert align("gate", "judged.yaml", "gates=[sft.loss < 2]").code == 0
+    assert "\n  override sft.lss < 2   sft never told" in align("gate", "judged.yaml", "gates=[sft.lss < 2]").err
+
+
 def test_gates_wait_for_steps_that_are_not_sealed(judged: Any, align: Align) -> None:
     judged("sft.loss < 2", "dpo.loss < 2")
     told = align("gate", "judged.yaml", "stages.dpo.beta=0.5")
