@@ -19,6 +19,9 @@ def check(
             "--target", metavar="FILE", help="Requests that the model is wanted for; told how far training is."
         ),
     ] = None,
+    static: Annotated[
+        bool, typer.Option("--static", help="Data, tokenizer and template only: no model is opened, nothing is tried.")
+    ] = False,
     store: StoreFolder = None,
     as_json: AsJson = False,
 ) -> None:
@@ -30,10 +33,11 @@ def check(
     Examples:
       align check quickstart.yaml
       align check quickstart.yaml stages.sft.max_length=128
+      align check quickstart.yaml --static
       align check mine.yaml --target wanted.jsonl --json
     """
     from align.cli import opening, preflighting
 
-    code = preflighting.check(opening.recipe(recipe, overrides, quiet=as_json), recipe, target, store, as_json)
+    code = preflighting.check(opening.recipe(recipe, overrides, quiet=as_json), recipe, target, static, store, as_json)
     if code:
         raise typer.Exit(code)

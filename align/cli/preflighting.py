@@ -28,7 +28,7 @@ TARGET_ROWS = 500
 VERDICTS = {"ok": "ready to run", "warning": "it will run; look at the warnings first", "problem": "do not run it yet"}
 
 
-def check(recipe: Recipe, given: str, target: str | None, folder: str | None, as_json: bool) -> int:
+def check(recipe: Recipe, given: str, target: str | None, static: bool, folder: str | None, as_json: bool) -> int:
     """Tries, prints, and returns 2 where there is a problem."""
     store = lineage.store_at(folder, recipe)
     wanted = _requests(target) if target else []
@@ -37,7 +37,7 @@ def check(recipe: Recipe, given: str, target: str | None, folder: str | None, as
     jobs = [job_of(plan, step, str(store.root)).to_json() for step in plan.steps.values()]
     request = {
         "do": "check", "recipe": recipe.name, "jobs": jobs,
-        "to_run": [step.name for step in plan.to_run()], "store": str(store.root), "target": wanted,
+        "to_run": [step.name for step in plan.to_run()], "store": str(store.root), "target": wanted, "static": static,
     }  # fmt: skip
     findings: list[dict[str, Any]] = []
     told: dict[str, Any] = {}

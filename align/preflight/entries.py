@@ -20,8 +20,8 @@ SECONDS = 10.0  # for the reading of one source
 SAMPLE = 2000
 
 
-def examine(context: Context) -> None:
-    """Findings of every entry; the entries that could be read are then in the context."""
+def examine(context: Context, seconds: float = SECONDS) -> None:
+    """Findings of every entry, each read for so long; the entries that could be read are then in the context."""
     for name, job in context.jobs.items():
         if job.kind != "prepare":
             continue
@@ -29,7 +29,7 @@ def examine(context: Context) -> None:
         spec: PrepareSpec = spec_of(job)
         try:
             sealed = context.store.find("prepare", job.key)
-            entry = _sealed(context, name, sealed, spec) if sealed else _read(context, name, spec)
+            entry = _sealed(context, name, sealed, spec) if sealed else _read(context, name, spec, seconds)
         except UserError as error:
             context.add(Finding("problem", f"data.{name}", str(error)))
             context.failed[name] = "whose rows cannot be read"
@@ -41,9 +41,9 @@ def examine(context: Context) -> None:
                 context.add(Finding("problem", f"data.{name}", f"no prompt fell into {part}", remedy))
 
 
-def _read(context: Context, name: str, spec: PrepareSpec) -> Entry:
+def _read(context: Context, name: str, spec: PrepareSpec, seconds: float) -> Entry:
     source = SourceInput(**context.edge(name, "source")["source"])
-    asked = Asked(source, spec.source, spec.as_, spec.columns, spec.format, spec.limit, SECONDS)
+    asked = Asked(source, spec.source, spec.as_, spec.columns, spec.format, spec.limit, seconds)
     found = survey(asked)
     context.add(*_told(found, name, spec))
     rows: dict[str, list[Row]] = {part: [] for part in parts(spec.holdout)}

@@ -1,6 +1,6 @@
 """The process behind `align check`: a recipe's jobs examined on samples, its steps tried in small.
 
-{"do": "check", "recipe", "jobs": [...], "to_run": [...], "store", "target": [...]}
+{"do": "check", "recipe", "jobs": [...], "to_run": [...], "store", "target": [...], "static": false}
     -> {"event": "progress", "what"} ..., {"event": "finding", "finding": {...}} ..., {"event": "coverage", "table"},
        {"event": "checked", "state", "cost": {...}, "seconds"}, {"event": "done"}
 """
@@ -32,10 +32,11 @@ def answer(request: dict[str, Any], tell: Tell) -> None:
     jobs = {job["step"]: Job(**job) for job in request["jobs"]}
     _remove_leftovers(store.root)
     with tempfile.TemporaryDirectory(prefix=f"check-{os.getpid()}-", dir=store.root) as scratch, quiet():
-        context = Context(request["recipe"], jobs, store, Path(scratch), tell)
+        context = Context(request["recipe"], jobs, store, Path(scratch), tell, static=bool(request.get("static")))
         entries.examine(context)
         across.examine(context, request.get("target"))
-        bases.examine(context)
+        if not context.static:
+            bases.examine(context)
         stages.examine(context)
         told = cost.examine(context, set(request["to_run"]))
     seconds = time.monotonic() - began

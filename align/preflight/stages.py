@@ -16,7 +16,7 @@ from align.inspection.with_model import generation_stops, rendering_findings
 from align.job import spec_of
 from align.models.tokenizer import Tokenizer, load_tokenizer, ready_tokenizer
 from align.preflight import trial
-from align.preflight.context import Context, Entry
+from align.preflight.context import Context, Entry, trained_input
 from align.specs import PretrainSpec, TrainingSpec
 
 ROWS_RENDERED = 500
@@ -32,6 +32,8 @@ def examine(context: Context) -> None:
         try:
             context.say(f"looking at {step}")
             steps = _rendering(context, step) if isinstance(spec_of(job), TrainingSpec) else 0
+            if context.static:
+                continue
             context.say(f"trying {step}")
             done = trial.run(context, step)
         except UserError as error:
@@ -73,8 +75,10 @@ def _rendering(context: Context, step: str) -> float:
 
 def _tokenizer(context: Context, step: str, spec: TrainingSpec, subject: str) -> Tokenizer | None:
     """The tokenizer as the stage will use it; what was found of it as it came is told."""
+    if context.static and _from_random(context, step):
+        return None  # its tokenizer is made from rows by a stage that is not tried
     if isinstance(spec, PretrainSpec) and spec.architecture:
-        return None  # made from the rows themselves
+        return None
     source = context.input(step, spec.trains)
     assert isinstance(source, ModelInput)
     shipped = load_tokenizer(source)
@@ -82,10 +86,32 @@ def _tokenizer(context: Context, step: str, spec: TrainingSpec, subject: str) ->
     talks = spec.kind != "pretrain"
     if outside and shipped.eos_token_id is not None and shipped.pad_token_id in (None, shipped.eos_token_id):
         context.add(template.pad_finding(shipped, subject))
-    tokenizer = ready_tokenizer(source, lambda _: None, spec.chat_template, talks)
+    tokenizer = ready_tokenizer(source, lambda _: None, _template(context, step), talks)
     if talks and (outside or spec.chat_template):
         context.add(*template.examine(tokenizer, subject, generation_stops(source)))
     return tokenizer
+
+
+def _from_random(context: Context, step: str) -> bool:
+    """Whether the step's model goes back to random weights without anything sealed between."""
+    job = context.jobs[step]
+    name = trained_input(job)
+    if not name:
+        return True
+    edge = job.edges[name]
+    if "source" in edge or context.store.find(edge["kind"], edge["key"]):
+        return False
+    return _from_random(context, edge["name"])
+
+
+def _template(context: Context, step: str) -> str | None:
+    """The chat template that the step sets, or, where nothing is tried, that a stage before it will have set."""
+    job = context.jobs[step]
+    own = getattr(spec_of(job), "chat_template", None)
+    name = trained_input(job)
+    if own or not context.static or not name or "source" in job.edges[name]:
+        return own
+    return _template(context, job.edges[name]["name"])
 
 
 def _stop(seen: view.View, tokenizer: Tokenizer, subject: str) -> Finding:
