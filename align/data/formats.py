@@ -17,6 +17,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
+
 from align.data.conversations import CannotConvert
 from align.data.files import RawRow
 from align.data.forms import Form, Made, Raw, Row
@@ -175,11 +177,21 @@ def _told_of_prompt(raw: Raw) -> Row:
     told: Row = {}
     if isinstance(raw.get("reference"), str) and raw["reference"]:
         told["reference"] = raw["reference"]
-    meta = dict(raw["meta"]) if isinstance(raw.get("meta"), Mapping) else {}
+    meta = dict(_object(raw.get("meta")))
     meta |= {name: raw[name] for name in _IFEVAL if raw.get(name) is not None}
     if "instruction_id_list" in meta and type(raw.get(_IFEVAL_ID)) is int and raw.get("id") is None:
         told["id"] = str(raw[_IFEVAL_ID])
     return told | {"meta": meta} if meta else told
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    """An object, also as the JSON text that an artifact's parquet holds; empty where it is none."""
+    if isinstance(value, str) and value.startswith("{"):
+        try:
+            value = orjson.loads(value)
+        except orjson.JSONDecodeError:
+            return {}
+    return value if isinstance(value, Mapping) else {}
 
 
 def _renamed(raw: Raw, columns: Mapping[str, str]) -> Raw:

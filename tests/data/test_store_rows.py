@@ -145,3 +145,20 @@ def test_rows_with_answers_are_read_as_prompts(row_type, tmp_path):
     assert [row["prompt"] for row in read] == [row["prompt"] for row in rows]
     references = {"unpaired_preference": ["Music from Detroit.", None], "ranking": ["Music from Detroit."]}
     assert [row.get("reference") for row in read] == references.get(row_type, [None] * len(rows))
+
+
+@pytest.mark.parametrize("row_type", ROW_TYPES)
+def test_an_artifact_is_a_source_like_others_and_loses_nothing(row_type, tmp_path):
+    from align.data.formats import detect
+    from align.data.readers import read_rows as read_source
+
+    examples = load_schema(row_type)["examples"]
+    with RowWriter(tmp_path, row_type) as writer:
+        for row in examples:
+            writer.write("train", row)
+    for name in ("manifest.json", "metrics.json", "report.json", "README.md", "log.txt", "metrics.jsonl"):
+        (tmp_path / name).write_text("{}")
+    raws = [raw.values for raw in read_source(tmp_path)]
+    found = detect(raws, row_type)
+    assert [row for raw in raws for row in found.rows(raw)] == examples
+    assert not found.unused
