@@ -59,6 +59,11 @@ class Recipe(Settings):
     def path(self) -> str:
         return self._document.path
 
+    @property
+    def overridden(self) -> bool:
+        """Whether settings were given beside the file."""
+        return 0 in self._document.lines.values()
+
     def line_of(self, key: str) -> int:
         """The line a dotted key stands on, or the nearest key above it."""
         return self._document.problem(key, "").line

@@ -100,6 +100,7 @@ def _end(outcome: Outcome, chosen: list[str], display: Display) -> None:
     if outcome.ran and (why := credentials.wandb_off(plan.recipe.tracking)):
         print(f"\n  {why}. Curves: metrics.jsonl in each artifact.")
     print(f"\n  more: align show {name}{_talk(plan, chosen)}")
+    print(f"  report: align report {plan.recipe.path}{' (with the same settings)' if plan.recipe.overridden else ''}")
     waiting = [n for n in plan.steps if plan.steps[n].action == "run"]
     if waiting:
         print(f"  still to run: {words.listed(waiting) if len(waiting) < 4 else words.plural(len(waiting), 'step')}")

@@ -63,3 +63,8 @@ def test_an_exported_model_carries_its_card(cast: Path, align: Align) -> None:
     assert exported.code == 0, exported.err
     assert "with a model card" in exported.out and Path("out/README.md").read_text() == told.out
     assert align("card", "small:chat").code == 2
+
+
+def test_a_run_ends_with_how_to_see_its_report(cast: Path, align: Align) -> None:
+    assert "report: align report small.yaml\n" in align("run", "small.yaml").out
+    assert "report: align report small.yaml (with the same settings)" in align("run", "small.yaml", "seed=0").out
