@@ -654,6 +654,57 @@ MUTANTS = [
             "test_a_slice_and_a_drop_between_slices_are_judged",
         ),
     ),
+    *_of(
+        "evals/instructions/following.py",
+        "evals/instructions/test_following.py",
+        (
+            "a blank response follows",
+            "bool(response.strip()) and check(response)",
+            "check(response)",
+            "test_a_blank_response_follows_nothing_and_whatever_follows_strictly_follows_loosely",
+        ),
+        ("the last line kept", "lines[:-1]", "lines[:]", "test_there_are_eight_variants"),
+    ),
+    *_of(
+        "evals/instructions/arguments.py",
+        "evals/instructions/test_following.py",
+        (
+            "less than or as many",
+            "found < asked",
+            "found <= asked",
+            "test_a_text_made_to_comply_follows_and_one_that_just_fails_does_not",
+        ),
+    ),
+    *_of(
+        "evals/instructions/keywords.py",
+        "evals/instructions/test_known_answers.py",
+        (
+            "forbidden inside a word",
+            r"{re.escape(word)}(?!\w)",
+            "{re.escape(word)}",
+            "test_a_check_agrees_with_the_hand",
+        ),
+    ),
+    *_of(
+        "evals/instructions/language.py",
+        "evals/instructions/test_following.py",
+        (
+            "a detector without seed",
+            "factory.set_seed(SEED)",
+            "factory.set_seed(None)",
+            "test_a_language_is_told_alike_every_time_and_nobody_elses_detector_is_touched",
+        ),
+    ),
+    *_of(
+        "evals/suites/instruction.py",
+        "evals/test_instruction_suite.py",
+        (
+            "any for all of a prompt",
+            "[all(kept for _, kept in row) for row in found]",
+            "[any(kept for _, kept in row) for row in found]",
+            "test_prompts_and_instructions_are_counted_strictly_and_loosely",
+        ),
+    ),
 ]
 
 
