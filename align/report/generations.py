@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from align.cli import words
 from align.launch.service import Service
 from align.report.collect import Seen
 
@@ -172,7 +173,8 @@ def _pack(recipe: str, suites: list[Suite]) -> str:
 
 
 def _plain(suite: Suite) -> dict[str, Any]:
-    metrics = list(dict.fromkeys(m for s in suite.said for m in s.scores))
+    named = dict.fromkeys(m for s in suite.said for m in s.scores)
+    metrics = sorted(named, key=lambda m: words.MAIN.index(m) if m in words.MAIN else len(words.MAIN))
     nothing: list[float | None] = [None] * len(suite.prompts)
     return {
         "stage": suite.stage,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
 from align.cli import comparison, words
 
 PLOT_WIDTH, LINE = 150, 9  # of the drawing of a row's intervals, in pixels
 EDGE = 5
+MOST_ROWS = 12  # a longer table folds away what the terminal leaves out
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Cell:
 @dataclass(frozen=True)
 class Row:
     label: str
+    full: str  # the label with its metric, for a row that stands alone
     part: bool  # of a slice, which stands under the whole
     cells: list[Cell]
     count: str
@@ -48,7 +50,8 @@ class Table:
     models: list[str]
     baseline: str
     rows: list[Row]
-    starred: bool = field(default=False)
+    more: list[Row]  # by slice and axis, folded away where the table is long
+    starred: bool
 
     @property
     def plot_height(self) -> float:
@@ -76,8 +79,11 @@ def _table(report: dict[str, Any], suite: str, rows: list[dict[str, Any]]) -> Ta
     models = report["models"]
     of_metric = {r["metric"]: [s for s in rows if s["metric"] == r["metric"]] for r in rows}
     told = [_row(row, models, _range(of_metric[row["metric"]])) for row in rows]
+    shown = [comparison.telling(rows).count(row) > 0 or len(rows) <= MOST_ROWS for row in rows]
     starred = any(cell.beyond for row in told for cell in row.cells)
-    return Table(suite, models, report["baseline"], told, starred)
+    first = [row for row, here in zip(told, shown, strict=True) if here]
+    more = [replace(row, label=row.full) for row, here in zip(told, shown, strict=True) if not here]
+    return Table(suite, models, report["baseline"], first, more, starred)
 
 
 def _row(row: dict[str, Any], models: list[str], span: tuple[float, float]) -> Row:
@@ -86,6 +92,7 @@ def _row(row: dict[str, Any], models: list[str], span: tuple[float, float]) -> R
     count = comparison.row_count(row)
     return Row(
         str(metric) if part == "all" else part.replace("_", " "),
+        f"{metric}, {part.replace('_', ' ')}",
         part != "all",
         [_cell(row, model) for model in models],
         f"{count:,}" if count else "",

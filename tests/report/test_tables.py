@@ -62,3 +62,11 @@ def test_a_reward_report_gives_accuracy_by_slice_and_the_bins_of_its_reliability
     assert ("slice far", "0.6 (0.4 to 0.8)", "40") in found.rows
     assert ("correlation of score and length", "–", "") in found.rows
     assert (found.bins[0].x, found.bins[0].y) == (pytest.approx(0.5), 0.5)
+
+
+def test_a_long_table_folds_away_axes_and_names_the_metric_of_each_row() -> None:
+    told = report()
+    told["rows"] += [{**told["rows"][1], "slice": f"axis_{i}"} for i in range(tables.MOST_ROWS)]
+    (table,) = tables.comparison_tables(told)
+    assert [r.label for r in table.rows] == ["gold", "far"]
+    assert [r.label for r in table.more] == [f"gold, axis {i}" for i in range(tables.MOST_ROWS)]

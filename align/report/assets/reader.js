@@ -21,7 +21,7 @@ const said = (text) => (text === "" ? [make("em", { class: "dim" }, "(an empty a
 const turns = (prompt) => prompt.map(([role, content]) =>
   make("div", { class: "turn" }, make("span", { class: "role" }, role), make("div", { class: "said" }, content)));
 
-const ROW = 44;
+const ROW = 44, LIKE = 0.2;  // pixels of a row; share of an answer that must be shared for its differences to be marked
 const reader = { suite: null, rows: [], at: 0, data: null };
 
 const start = async () => {
@@ -136,7 +136,9 @@ const detail = () => {
 
 const answer = (model, i, parts, changed) => {
   const suite = reader.suite, text = suite.texts[model][i], alone = suite.models.length === 1;
-  const marked = parts.map(([part, shared]) => (shared || alone ? part : make(changed, {}, part)));
+  const common = parts.reduce((sum, [part, shared]) => sum + (shared ? part.trim().length : 0), 0);
+  const apart = common < LIKE * text.trim().length;  // marking nearly every word would only make it harder to read
+  const marked = parts.map(([part, shared]) => (shared || alone || apart ? part : make(changed, {}, part)));
   const scores = suite.metrics.flatMap((m) => [make("dt", {}, m.name.replaceAll("_", " ")), make("dd", {}, plain(m.values[model][i]))]);
   return make("section", { "aria-label": `Answer of ${suite.models[model]}` }, make("h4", {}, suite.models[model]),
     make("div", { class: "answer" }, ...(text === "" ? said(text) : marked)), make("dl", { class: "scores" }, ...scores));
