@@ -111,7 +111,7 @@ def order(recipe: Recipe) -> list[str]:
     names: list[str] = []
 
     def visit(name: str) -> None:
-        if name in names or name == "base":
+        if name in names or name not in steps:
             return
         for reference, _ in steps[name].references().values():
             visit(split_reference(reference, steps)[0])
@@ -161,8 +161,8 @@ class _Planner:
             edges["source"] = Edge(source=found)
         for field_name, (reference, _) in spec.references().items():
             step, part = split_reference(reference, self._specs)
-            if step == "base":
-                edges[field_name] = Edge(source=self._sources.locate("base", self._recipe.base or "", "model"))
+            if step not in self._specs:
+                edges[field_name] = Edge(source=self._sources.locate(*self._recipe.outside()[step], "model"))
             else:
                 target = self._specs[step]
                 edges[field_name] = Edge(step, part or ("train" if target.writes == "rows" else None))

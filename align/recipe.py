@@ -43,6 +43,10 @@ class Recipe(Settings):
     name: str = Field(pattern=NAME)
     seed: int = Field(0, ge=0)
     base: str | None = Field(None, description="hub id (pinned at first run) or folder of the model to start from")
+    models: dict[Annotated[str, Field(pattern=NAME)], str] = Field(
+        default_factory=dict,
+        description="name: hub id, folder or artifact of further models, to measure or to start from",
+    )
     data: dict[Annotated[str, Field(pattern=NAME)], DataEntry] = Field(default_factory=dict)
     stages: dict[Annotated[str, Field(pattern=NAME)], Spec] = Field(default_factory=dict)
     gates: list[Annotated[str, AfterValidator(_sound)]] = Field(
@@ -67,6 +71,11 @@ class Recipe(Settings):
     def line_of(self, key: str) -> int:
         """The line a dotted key stands on, or the nearest key above it."""
         return self._document.problem(key, "").line
+
+    def outside(self) -> dict[str, tuple[str, str]]:
+        """Models that no step makes, by name: the key that they are written under, and where they are."""
+        named = {name: (f"models.{name}", where) for name, where in self.models.items()}
+        return {"base": ("base", self.base), **named} if self.base is not None else named
 
     def steps(self) -> dict[str, Spec]:
         """Every step that a plan of this recipe has, in the order written: data entries first, stages expanded."""
@@ -112,6 +121,9 @@ def _parse(document: Document) -> tuple[Recipe | None, list[Problem]]:
         recipe._document = document
     except ValidationError as error:
         return None, problems + _explain(error, Recipe, "", document)
+    for name in recipe.models:
+        if name in (*RESERVED, *recipe.data, *recipe.stages):
+            problems.append(document.problem(f"models.{name}", f"the name {name} is taken"))
     for name in [*recipe.data, *recipe.stages]:
         place = f"{'data' if name in recipe.data else 'stages'}.{name}"
         if name in RESERVED or (name in recipe.data and name in recipe.stages):
@@ -219,12 +231,13 @@ def split_reference(reference: str, steps: dict[str, Spec]) -> tuple[str, str | 
 
 def _edge_problem(recipe: Recipe, steps: dict[str, Spec], step: str, reference: str, port: Any) -> str | None:
     name, part = split_reference(reference, steps)
-    if name == "base":
-        if recipe.base is None:
-            return "the recipe names no base model. Add a line base: HUB_ID or FOLDER"
-        return None if port.takes == "model" else f"base is a model, expected {_wanted(port)}"
+    if name == "base" and recipe.base is None:
+        return "the recipe names no base model. Add a line base: HUB_ID or FOLDER"
+    if name in recipe.outside():
+        return None if port.takes == "model" else f"{name} is a model, expected {_wanted(port)}"
     if name not in steps:
-        return f'"{reference}" is not a stage, a data entry or base. {_did_you_mean(name, [*steps, "base"])}'
+        known = [*steps, *recipe.models, "base"]
+        return f'"{reference}" is not a stage, a data entry or base. {_did_you_mean(name, known)}'
     target = steps[name]
     if target.writes != port.takes:
         return f"{name} gives {_SPOKEN[target.writes]}, expected {_wanted(port)}"
@@ -263,7 +276,7 @@ def _circle(steps: dict[str, Spec], document: Document) -> list[Problem]:
 
 def _needs(steps: dict[str, Spec], name: str) -> set[str]:
     targets = (split_reference(r, steps)[0] for r, _ in steps[name].references().values())
-    return {t for t in targets if t != "base"}
+    return {t for t in targets if t in steps}
 
 
 def _walk_circle(steps: dict[str, Spec], stuck: list[str]) -> list[str]:

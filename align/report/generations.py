@@ -102,7 +102,7 @@ def _of_model(file: _File, rows: list[dict[str, Any]], seen: dict[str, Seen]) ->
     joined = join.report if join and join.report else {"baseline": "", "rows": []}
     ways = {"higher": 1, "more": 1, "lower": -1, "less": -1}
     better = {r["metric"]: ways[r["better"]] for r in joined["rows"] if r["suite"] == file.suite and r.get("better")}
-    model = s.step.edges["model"].step or "base"
+    model = s.name.partition(".")[2]
     told_of = ((s.report or {}).get("suites", {}).get(file.suite) or {}).get("rows") or {}
     scores = _scores(told_of, len(rows)) or {"score": [r["score"] for r in rows]}
     told = Said(model, s.sealed.manifest.digest, [_text(r) for r in rows], scores)

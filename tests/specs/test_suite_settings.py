@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from align import plan as plans
 from align import recipe
+from align.artifact.store import Store
 from align.errors import RecipeError
 from align.specs import CompareSpec
 from align.specs.suites import SUITES
@@ -72,3 +74,22 @@ def test_every_kind_of_suite_says_which_way_its_metrics_are_better() -> None:
         assert suite.model_fields["kind"].default == kind
         assert set(suite.metrics.values()) <= {"higher", "lower", None} and (suite.metrics or kind in OPEN)
         assert suite.__doc__
+
+
+def test_models_from_elsewhere_are_measured_beside_those_of_the_recipe(tmp_path: Path) -> None:
+    for name in ("base", "theirs"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(name)
+    text = RECIPE.replace(
+        "base: ./base", f"base: {tmp_path}/base\nmodels: {{theirs: {tmp_path}/theirs, hub: org/model}}"
+    )
+    (tmp_path / "r.yaml").write_text(text.replace("models: [base, sft, dpo]", "models: [base, theirs, hub, dpo]"))
+    plan = plans.make(recipe.load(tmp_path / "r.yaml"), Store(tmp_path / "store"))
+    theirs, hub = (plan.steps[f"evaluate.{name}"].edges["model"].source for name in ("theirs", "hub"))
+    assert theirs and theirs.kind == "folder" and theirs.location == f"{tmp_path}/theirs"
+    assert hub and (hub.kind, hub.location, hub.digest) == ("hub", "org/model", "")  # pinned at first run
+    assert plan.steps["evaluate.theirs"].key != plan.steps["evaluate.base"].key
+    taken = problems(tmp_path, text.replace("{theirs:", "{sft: x, theirs:"))
+    assert taken["models.sft"] == "the name sft is taken"
+    wrong = problems(tmp_path, text.replace("models: [base, sft, dpo]", "models: [base, their]"))
+    assert "Did you mean theirs?" in wrong["stages.evaluate.models.1"]
