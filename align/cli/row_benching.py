@@ -23,14 +23,16 @@ def run(work: str, rows: int, as_js: bool) -> None:
 def _show(results: list[dict[str, Any]]) -> None:
     console = terminal.console()
     last = results[-1]
-    size = last["duplicates"]["characters_per_row"]
-    console.print(Text(f"  synthetic chats of {size:,.0f} characters; one process\n", "dim"))
-    heads = ["rows", "duplicates", "us a row", "leaks", "us a row", "memory", "index a row"]
+    size = last["characters_per_row"]
+    console.print(
+        Text(f"  chats of {size:,.0f} characters; one process; duplicates with the words of each row\n", "dim")
+    )
+    heads = ["rows", "duplicates", "processor", "leaks", "processor", "memory", "sketch of a row"]
     table = terminal.table("", *heads, right=tuple(heads))
     for told in results:
         table.add_row("", "", *_figures(told))
     console.print(table)
-    planted, found = last["planted"], last["duplicates"]["found"] | last["leaks"]["found"]
+    planted, found = last["planted"], last["found"]
     console.print(
         f"\n  of {last['rows']:,} rows: {planted.get('same', 0):,} copies planted, {found['duplicates/exact']:,.0f} found; "
         f"{planted.get('nearly', 0):,} near copies, {found['duplicates/near']:,.0f} found; {planted.get('leaked', 0):,} "
@@ -41,5 +43,5 @@ def _show(results: list[dict[str, Any]]) -> None:
 def _figures(told: dict[str, Any]) -> list[str]:
     cells = [f"{told['rows']:,}"]
     for work in ("duplicates", "leaks"):
-        cells += [f"{told[work]['seconds']:.1f} s", f"{told[work]['cpu_seconds'] / told['rows'] * 1e6:.0f}"]
-    return [*cells, f"{told['peak_gib']:.2f} GiB", f"{told['duplicates']['bytes_per_row']:.0f} B"]
+        cells += [f"{told[work]['seconds']:.1f} s", f"{told[work]['cpu_seconds']:.1f} s"]
+    return [*cells, f"{told['peak_gib']:.2f} GiB", f"{told['bytes_per_row']:.0f} B"]

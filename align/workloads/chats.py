@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 VOCABULARY = 50_000
+WORDS = 185  # of a chat, about 1,000 characters
 _SYLLABLES = [a + b for a in "bdfgklmnprstvz" for b in ("a", "e", "i", "o", "u", "an", "er", "ol")]
 _BLOCK = 4096
 
@@ -28,24 +29,22 @@ class Planted:
 def questions(count: int, seed: int = 1) -> list[str]:
     """Invented questions of 12 to 60 words."""
     rng = np.random.default_rng(seed)
-    lexicon = _lexicon()
-    return [_text(lexicon, rng, int(length)) for length in rng.integers(12, 60, count)]
+    return _texts(_lexicon(), rng, rng.integers(12, 60, count))
 
 
 def chats(count: int, seed: int = 0, asked: list[str] | None = None, planted: Planted | None = None) -> Iterator[Any]:
-    """`messages` rows with a field `planted` beside them: "", "same", "nearly" or "leaked"."""
+    """(how it was planted, row): "", "same", "nearly" or "leaked", and a `messages` row."""
     rng = np.random.default_rng(seed)
     lexicon, planted = _lexicon(), planted or Planted()
     kinds = np.array(["", "same", "nearly", "leaked"])
     shares = [planted.same, planted.nearly, planted.leaked if asked else 0.0]
     earlier: list[tuple[str, str]] = []
     for start in range(0, count, _BLOCK):
-        block = rng.choice(kinds, min(_BLOCK, count - start), p=[1 - sum(shares), *shares])
+        block = rng.choice(kinds, min(_BLOCK, count - start), p=[1 - sum(shares), *shares]).tolist()
         lengths = rng.integers(12, 60, len(block))
-        for kind, length in zip(block, lengths, strict=True):
-            if not earlier:
-                kind = ""
-            pair = _text(lexicon, rng, int(length)), _text(lexicon, rng, 185 - int(length))
+        pairs = zip(_texts(lexicon, rng, lengths), _texts(lexicon, rng, WORDS - lengths), strict=True)
+        for given, pair in zip(block, pairs, strict=True):
+            kind = given if earlier else ""
             if kind in ("same", "nearly"):
                 pair = earlier[int(rng.integers(len(earlier)))]
                 if kind == "nearly":
@@ -54,10 +53,8 @@ def chats(count: int, seed: int = 0, asked: list[str] | None = None, planted: Pl
                 pair = f"{pair[0]} {asked[int(rng.integers(len(asked)))]}", pair[1]
             elif len(earlier) < 20_000:
                 earlier.append(pair)
-            yield (
-                str(kind),
-                {"messages": [{"role": "user", "content": pair[0]}, {"role": "assistant", "content": pair[1]}]},
-            )
+            turns = [{"role": "user", "content": pair[0]}, {"role": "assistant", "content": pair[1]}]
+            yield kind, {"messages": turns}
 
 
 def _lexicon() -> np.ndarray:
@@ -75,9 +72,11 @@ def _letters(n: int) -> str:
     return letters
 
 
-def _text(lexicon: np.ndarray, rng: np.random.Generator, length: int) -> str:
-    ranks = np.exp(rng.random(length) * np.log(VOCABULARY)).astype(np.int64) - 1  # 1 / rank, as in Zipf's law
-    return " ".join(lexicon[ranks])
+def _texts(lexicon: np.ndarray, rng: np.random.Generator, lengths: np.ndarray) -> list[str]:
+    """Texts of so many words; a word's frequency is 1 / its rank, as in Zipf's law."""
+    ranks = np.exp(rng.random(int(lengths.sum())) * np.log(VOCABULARY)).astype(np.int64) - 1
+    said, ends = lexicon[ranks].tolist(), np.cumsum(lengths).tolist()
+    return [" ".join(said[begin:end]) for begin, end in zip([0, *ends[:-1]], ends, strict=True)]
 
 
 def _touched(text: str, lexicon: np.ndarray, rng: np.random.Generator) -> str:

@@ -13,54 +13,74 @@ from align.data.leakage.references import QuestionIndex, Questions
 from align.data.leakage.scan import Policy, Scan
 from align.workloads.chats import chats, questions
 
+BLOCK = 4096
+CLOCKS = {"seconds": time.perf_counter, "cpu_seconds": time.process_time}
+
 
 def dedup(plan: dict[str, Any]) -> dict[str, Any]:
-    """Of `rows` chats: exact and near duplicates first, then, in a second pass, leaks of `questions`."""
+    """One scan of `rows` chats, for exact and near duplicates and for leaks of `questions`."""
     asked = questions(plan["questions"])
-    duplicates = _pass(plan["rows"], asked, Policy(duplicates="count"), None)
-    began = time.perf_counter()
-    held = Questions()
-    for number, text in enumerate(asked, 1):
-        held.add("eval", number, text)
-    index = held.sealed()
-    indexed = time.perf_counter() - began
-    leaks = _pass(plan["rows"], asked, Policy(duplicates="ignore"), index)
-    planted = Counter(duplicates.pop("planted"))
-    leaks.pop("planted")
+    began = time.process_time()
+    index = _index(asked)
+    indexed = time.process_time() - began
+    planted: Counter[str] = Counter()
+    characters = 0
+    with tempfile.TemporaryDirectory() as folder, _Timed(Policy(), index, ["eval"], Path(folder)) as scan:
+        block: list[dict[str, Any]] = []
+        for kind, row in chats(plan["rows"], asked=asked):
+            planted[kind] += 1
+            characters += sum(len(message["content"]) for message in row["messages"])
+            block.append(row)
+            if len(block) == BLOCK:
+                scan.take(block)
+                block.clear()
+        scan.take(block)
+        found = scan.end()
     return {
-        "rows": plan["rows"], "questions": plan["questions"], "planted": planted, "duplicates": duplicates,
-        "leaks": leaks | {"index_seconds": indexed, "bytes_per_question": index.bytes / plan["questions"]},
+        "rows": plan["rows"], "questions": plan["questions"], "characters_per_row": characters / plan["rows"],
+        "planted": planted, "found": found, "bytes_per_row": scan.held / plan["rows"],
+        "duplicates": {name: scan.whole[name] - scan.looked_up[name] for name in CLOCKS}, "leaks": scan.looked_up,
+        "index_seconds": indexed, "bytes_per_question": index.bytes / plan["questions"],
         "peak_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
     }  # fmt: skip
 
 
-def _pass(count: int, asked: list[str], policy: Policy, index: QuestionIndex | None) -> dict[str, Any]:
-    """Seconds of wall and processor that one scan takes, what it found, and what it held."""
-    clocks, spent = (time.perf_counter, time.process_time), [0.0, 0.0]
-    planted: Counter[str] = Counter()
-    characters = 0
-    block: list[dict[str, Any]] = []
-    with tempfile.TemporaryDirectory() as folder, Scan(policy, index, ["eval"] if index else [], Path(folder)) as scan:
+class _Timed(Scan):
+    """A scan that knows what it cost, and what of it went into looking rows up in the index."""
 
-        def timed(last: bool) -> dict[str, float]:
-            before = [clock() for clock in clocks]
-            for row in block:
-                scan.add(row, "chats", 0)
-            found = {"bytes": scan.bytes, **scan.finish().metrics} if last else {}
-            for place, clock in enumerate(clocks):
-                spent[place] += clock() - before[place]
-            block.clear()
-            return found
+    whole = looked_up = dict.fromkeys(CLOCKS, 0.0)
+    held = 0
 
-        for kind, row in chats(count, asked=asked):
-            planted[kind or "plain"] += 1
-            characters += sum(len(message["content"]) for message in row["messages"])
-            block.append(row)
-            if len(block) == 4096:
-                timed(last=False)
-        found = timed(last=True)
-    held = found.pop("bytes") / count
-    return {
-        "seconds": spent[0], "cpu_seconds": spent[1], "found": found, "bytes_per_row": held, "planted": planted,
-        "characters_per_row": characters / count,
-    }  # fmt: skip
+    def take(self, rows: list[dict[str, Any]]) -> None:
+        began = _now()
+        for row in rows:
+            self.add(row, "chats", 0)
+        self.whole = _since(began, self.whole)
+
+    def end(self) -> dict[str, float]:
+        began = _now()
+        self._take()
+        self.held = self.bytes
+        found = self.finish().metrics
+        self.whole = _since(began, self.whole)
+        return found
+
+    def _look_up(self, *batch: Any) -> None:
+        began = _now()
+        super()._look_up(*batch)
+        self.looked_up = _since(began, self.looked_up)
+
+
+def _now() -> dict[str, float]:
+    return {name: clock() for name, clock in CLOCKS.items()}
+
+
+def _since(began: dict[str, float], spent: dict[str, float]) -> dict[str, float]:
+    return {name: spent[name] + clock() - began[name] for name, clock in CLOCKS.items()}
+
+
+def _index(asked: list[str]) -> QuestionIndex:
+    held = Questions()
+    for number, text in enumerate(asked, 1):
+        held.add("eval", number, text)
+    return held.sealed()

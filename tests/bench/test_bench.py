@@ -71,3 +71,14 @@ def test_preparing_is_measured_at_two_sizes() -> None:
     smaller, larger = json.loads(done.stdout)["results"]
     assert (smaller["rows"], larger["rows"]) == (400, 2000)
     assert larger["seconds"] > 0 and 1000 < larger["bytes"] / larger["rows"] < 1300
+
+
+@pytest.mark.slow
+def test_looking_for_duplicates_and_leaks_is_measured_at_two_sizes_and_finds_what_was_planted() -> None:
+    done = CliRunner().invoke(app, ["bench", "dedup", "--rows", "4000", "--json"], catch_exceptions=False)
+    smaller, larger = json.loads(done.stdout)["results"]
+    assert (smaller["rows"], larger["rows"]) == (1000, 4000)
+    planted, found = larger["planted"], larger["found"]
+    assert found["duplicates/exact"] == planted["same"] > 20
+    assert found["leakage/rows"] == planted["leaked"] > 5
+    assert larger["duplicates"]["cpu_seconds"] > 0 and larger["leaks"]["cpu_seconds"] > 0

@@ -77,7 +77,8 @@ class Texts:
     def add(self, fingerprints: list[int], found: Words) -> None:
         """A batch of texts: the fingerprint and the words of each."""
         short = ((found.hashes >> np.uint64(33)) << np.uint64(1)) | (found.hashes & np.uint64(1))
-        keys = np.unique((found.text_of().astype(np.uint64) << np.uint64(32)) | short)
+        keys = np.sort((found.text_of().astype(np.uint64) << np.uint64(32)) | short)
+        keys = keys[np.append(True, keys[1:] != keys[:-1])] if len(keys) else keys
         owner = (keys >> np.uint64(32)).astype(np.int64)
         place = np.arange(len(keys)) - np.searchsorted(owner, owner)
         kept = place < SKETCH
