@@ -705,6 +705,78 @@ MUTANTS = [
             "test_prompts_and_instructions_are_counted_strictly_and_loosely",
         ),
     ),
+    *_of(
+        "data/comparisons.py",
+        "data/test_known_formats.py",
+        (
+            "the worse rank is chosen",
+            "[-rank for rank in ranks])",
+            "[rank for rank in ranks])",
+            "test_a_format_is_detected_told_and_converted",
+        ),
+        (
+            "ties become pairs",
+            "            ties += 1\n            continue",
+            "            ties += 1",
+            "test_ties_are_left_out_and_counted",
+        ),
+        (
+            "overall score before the ratings",
+            'return sum(ratings) / len(ratings) if ratings else _finite(each.get("overall_score"))',
+            'return _finite(each.get("overall_score"))',
+            "test_a_format_is_detected_told_and_converted",
+        ),
+    ),
+    *_of(
+        "data/conversations.py",
+        "data/test_known_formats.py",
+        (
+            "an ambiguous System turn is guessed",
+            'if "assistant" in roles:',
+            "if False:",
+            "test_single_key_turns_that_do_not_say_who_speaks_are_refused",
+        ),
+    ),
+    *_of(
+        "data/known_formats.py",
+        "data/test_known_formats.py",
+        (
+            "rejected answers are imitated",
+            "fits(raw) and not any(isinstance(raw.get(name), bool) for name in _JUDGEMENTS)",
+            "fits(raw)",
+            "test_a_rejected_answer_is_not_imitated",
+        ),
+    ),
+    *_of(
+        "data/pair_health.py",
+        "data/test_pair_health.py",
+        (
+            "contradictions across prompts",
+            "self._keys.extend((hash(texts.prompt),",
+            "self._keys.extend((0,",
+            "test_pairs_of_other_prompts_do_not_contradict",
+        ),
+    ),
+    *_of(
+        "stages/prepare.py",
+        "stages/test_prepare.py",
+        (
+            "a broken row is lost without a count",
+            "                ledger.drop(problem, source)\n",
+            "                del problem\n",
+            "test_bad_rows_within_the_budget_are_dropped_and_counted_by_reason",
+        ),
+    ),
+    *_of(
+        "stages/mix.py",
+        "stages/test_mix.py",
+        (
+            "the first rows instead of a sample",
+            "if draw.random() * (there - position) < take:",
+            "if take:",
+            "test_every_row_is_as_likely_as_any_other",
+        ),
+    ),
 ]
 
 

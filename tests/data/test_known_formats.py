@@ -134,6 +134,7 @@ def test_what_a_recipe_may_name_is_what_there_is():
     ("turns", "reason"),
     [
         ([{"User": "a"}, {"System": "b"}, {"Assistant": "c"}], "messages_ambiguous"),
+        ([{"User": "a"}, {"Assistant": "b"}, {"User": "c"}, {"System": "d"}], "messages_ambiguous"),
         ([{"User": "a"}, {"System": "b"}, {"System": "c"}], "messages_ambiguous"),
         ([{"System": "a"}, {"System": "b"}, {"User": "c"}], "messages_ambiguous"),
         ([{"User": "a"}, {"User": "b"}], "messages_ambiguous"),
@@ -199,7 +200,7 @@ def test_empty_columns_of_tools_and_images_lose_nothing():
 
 def test_ties_are_left_out_and_counted():
     found = detect([FEEDBACK], "preference")
-    found.rows(FEEDBACK)
+    assert len(found.rows(FEEDBACK)) == 2
     assert found.ties == 1
 
 
