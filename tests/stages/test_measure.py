@@ -9,6 +9,7 @@ import pytest
 from align.data.store_rows import read_rows
 from align.specs import MeasureSpec
 from align.stages import measure
+from tests.rewarding import write_reward_model
 from tests.tiny import Recorder, inputs
 
 SUITES = {
@@ -72,3 +73,42 @@ def test_a_reference_is_scored_once_and_then_read_from_the_cache(tuned: dict[str
 def test_the_same_seed_gives_the_same_report(tuned: dict[str, Any], tmp_path: Path) -> None:
     first, second = (run(tuned, tmp_path / name, "sft")["out"] / "report.json" for name in ("a", "b"))
     assert first.read_bytes() == second.read_bytes()
+
+
+def held(world: dict[str, Any], out: Path, model: str, suite: dict[str, Any], **named: Any) -> dict[str, Any]:
+    """The metrics of one suite called `it`; `named`: its inputs."""
+    spec = MeasureSpec(model="m", suites={"it": {"max_new_tokens": 6, **suite}}, max_length=64, batch_size=16, seed=0)  # type: ignore[arg-type]
+    out.mkdir()
+    measure.run(
+        spec, inputs(out, model=world[model], **{f"suites.it.{k}": v for k, v in named.items()}), out, Recorder()
+    )
+    return json.loads((out / "report.json").read_text())["suites"]["it"]["metrics"]
+
+
+def test_a_model_has_moved_from_its_base_and_nowhere_from_itself(tuned: dict[str, Any], tmp_path: Path) -> None:
+    suite = {"kind": "kl", "data": "p", "against": "b"}
+    moved = held(tuned, tmp_path / "a", "sft", suite, data=tuned["held"], against=tuned["base"])
+    still = held(tuned, tmp_path / "b", "sft", suite, data=tuned["held"], against=tuned["sft"])
+    assert moved["kl"]["all"]["low"] > 1 and still["kl"]["all"]["value"] == 0
+
+
+def test_a_reward_artifact_decides_between_two_models_and_is_the_proxy_of_health(
+    tuned: dict[str, Any], tmp_path: Path
+) -> None:
+    judge = write_reward_model(tmp_path / "rm", tuned["sft"])
+    suite = {"kind": "preference", "data": "p", "against": "b", "by": "rm"}
+    won = held(tuned, tmp_path / "a", "sft", suite, data=tuned["held pairs"], against=tuned["base"], by=judge)
+    lost = held(tuned, tmp_path / "b", "base", suite, data=tuned["held pairs"], against=tuned["sft"], by=judge)
+    assert won["win_rate"]["all"]["value"] == pytest.approx(1 - lost["win_rate"]["all"]["value"])
+    told = held(
+        tuned, tmp_path / "c", "sft", {"kind": "health", "data": "p", "against": "b", "proxy": "rm", "temperature": 0.0},
+        data=tuned["held pairs"], against=tuned["base"], proxy=judge,
+    )  # fmt: skip
+    gain = told["proxy_gain"]["all"]["value"]
+    before = held(
+        tuned, tmp_path / "d", "base", {"kind": "health", "data": "p", "against": "b", "proxy": "rm", "temperature": 0.0},
+        data=tuned["held pairs"], against=tuned["base"], proxy=judge,
+    )  # fmt: skip
+    assert (
+        gain == pytest.approx(told["proxy"]["all"]["value"] - before["proxy"]["all"]["value"], abs=1e-5) and gain != 0
+    )
