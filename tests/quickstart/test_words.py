@@ -1,30 +1,24 @@
-"""The tokenizer made from scratch, and its chat template."""
+"""The world's texts as a model from scratch reads them: the tokenizer trained on them, and the chat template."""
 
 import itertools
 
 import pytest
-from transformers import PreTrainedTokenizerFast
 
 from align import quickstart
-from align.quickstart.template import CHAT_TEMPLATE, PAD, SPECIAL_TOKENS, STOP
-from align.quickstart.tokenizer import train_tokenizer
+from align.models.new import train_tokenizer
+from align.models.tokenizer import Tokenizer
+from align.quickstart.template import SPECIAL_TOKENS, STOP
 from align.quickstart.world import FACTS, VALUES
+from align.specs.pretrain import Architecture
 
-
-def texts() -> list[str]:
-    told = [row["text"] for row in itertools.islice(quickstart.rows("corpus"), 3000)]
-    return told + [m["content"] for row in itertools.islice(quickstart.rows("chat"), 500) for m in row["messages"]]
+SHAPE = Architecture(layers=1, width=8, heads=1, vocab_size=800, chat_template="quickstart")
 
 
 @pytest.fixture(scope="module")
-def tokenizer() -> PreTrainedTokenizerFast:
-    made = PreTrainedTokenizerFast(tokenizer_object=train_tokenizer(texts(), 1024), eos_token=STOP, pad_token=PAD)
-    made.chat_template = CHAT_TEMPLATE
-    return made
-
-
-def test_the_same_texts_give_the_same_tokenizer(tokenizer):
-    assert train_tokenizer(texts(), 1024).to_str() == train_tokenizer(texts(), 1024).to_str()
+def tokenizer() -> Tokenizer:
+    told = [row["text"] for row in itertools.islice(quickstart.rows("corpus"), 3000)]
+    said = [m["content"] for row in itertools.islice(quickstart.rows("chat"), 500) for m in row["messages"]]
+    return train_tokenizer(told + said, SHAPE)
 
 
 def test_common_words_are_one_token_and_nothing_is_unknown(tokenizer):
