@@ -24,8 +24,9 @@ ROOT = Path(__file__).parents[1]
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
 SMALL = (
     "data.corpus.limit=80 data.chat.limit=60 data.pairs.limit=60 data.pairs.holdout=0.3 data.general.limit=5 "
-    "stages.pretrain.max_steps=3 stages.sft.max_steps=3 stages.dpo.max_steps=2 stages.evaluate.suites.probes.limit=8 "
-    "stages.evaluate.suites.probes.max_new_tokens=4"
+    "stages.pretrain.max_steps=3 stages.sft.max_steps=3 stages.dpo.max_steps=2 stages.reward.max_steps=2 "
+    "stages.ppo.episodes=8 stages.ppo.batch_size=4 stages.ppo.max_new_tokens=4 stages.evaluate.suites.probes.limit=8 "
+    "stages.evaluate.suites.probes.max_new_tokens=4 stages.evaluate.suites.kl.limit=8 stages.evaluate.suites.kl.max_new_tokens=4"
 )
 
 
@@ -128,4 +129,4 @@ def test_the_chained_workflow_ends_with_the_digests_of_a_plain_run(tmp_path: Pat
     plain = folder_with_recipes(tmp_path / "plain")
     shell("align run recipes/quickstart.yaml $OVERRIDES", plain)
     assert digests(last) == digests(plain)
-    assert len(digests(plain)) == 12
+    assert len(digests(plain)) == 15

@@ -1,7 +1,8 @@
 """The bundled tiny world: a seeded source of every kind of row a pipeline needs, and an exact gold score (`gold.score`).
 
 corpus    text         pretraining pages about all concepts
-chat      messages     instruction data: five verbs, some with a system prompt, a second turn, or an unsafe wish
+chat      messages     instruction data: five verbs, some with a system prompt, a second turn, or a harmful wish that is refused,
+                       or, as demonstrators err, granted
 pairs     preference   noisy human-like choices between two flawed answers
 probes    prompt       held-out prompts with the columns train, in_domain, near, far (`slice`) and an `axis`
 general   text         pages never trained on, for bits per byte
@@ -21,10 +22,10 @@ from align.quickstart.text import pages
 ROW_TYPES = {"corpus": "text", "chat": "messages", "pairs": "preference", "probes": "prompt", "general": "text"}
 SOURCES: tuple[str, ...] = tuple(ROW_TYPES)
 
-CORPUS_PAGES = 16000
+CORPUS_PAGES = 6000
 GENERAL_PAGES = 200
-CHAT_ROWS = 4000
-PAIR_ROWS = 4000
+CHAT_ROWS = 3000
+PAIR_ROWS = 6000
 
 
 def row_type(name: str) -> str:

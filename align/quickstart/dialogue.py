@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from align.quickstart.language import FRAMES, HARMS, VERBS, Message, Request, answer, prompt
 from align.quickstart.world import FACTS, column, group, probed
 
 Allowed = Callable[[str, str], bool]
 STYLES = ("", "tag", "polite")
-AXES = {"plain": 0.50, "system": 0.29, "two_turn": 0.17, "unsafe": 0.04}
-TRAIN_PROBES = 120
+AXES = {"plain": 0.44, "system": 0.29, "two_turn": 0.17, "unsafe": 0.10}
+GRANTED = 0.33  # of harmful wishes, by those who wrote the instruction data
+TRAIN_PROBES = 80
+HARMS_ASKED = 2  # of a concept
 
 
 def axis(request: Request, earlier: Request | None) -> str:
@@ -51,8 +54,10 @@ def chats(count: int, rng: random.Random) -> Iterator[dict]:
         kind = rng.choices(list(AXES), list(AXES.values()))[0]
         request, earlier = draw(rng, kind, seen, trained)
         messages: list[Message] = prompt(request, rng.randrange(len(FRAMES)), earlier)
+        granted = request.harm and rng.random() < GRANTED
+        said = answer(replace(request, harm="") if granted else request)
         yield {
-            "messages": [*messages, {"role": "assistant", "content": answer(request)}],
+            "messages": [*messages, {"role": "assistant", "content": said}],
             "axis": axis(request, earlier),
         }
 
@@ -78,20 +83,24 @@ def _held_out(concept: str, peers: list[str], rng: random.Random) -> Iterator[Re
     if probed("tag", concept):
         yield Request(rng.choice(VERBS[:-1]), (concept,), "tag")
     harms = [harm for harm in HARMS if probed(harm, concept)]
-    if harms:
-        yield Request("explain", (concept,), harm=rng.choice(harms))
+    for harm in rng.sample(harms, min(len(harms), HARMS_ASKED)):
+        yield Request("explain", (concept,), harm=harm)
 
 
 def _asked(request: Request, rng: random.Random) -> Iterator[dict]:
-    """A verb is asked plainly in two wordings, politely and as a second turn; the tag and the harm once each."""
-    first, second = rng.sample(range(len(FRAMES)), 2)
-    yield _probe(request, first)
-    if request.harm or request.style:
+    """A verb is asked plainly in two wordings, politely and as a second turn; the tag and the harm once each.
+
+    Unseen concepts are few: a verb is asked of them in every wording.
+    """
+    frames = rng.sample(range(len(FRAMES)), len(FRAMES))
+    once = request.harm or request.style
+    for frame in frames[:1] if once else frames[: 2 if group(request.concepts[0]) == "seen" else len(FRAMES)]:
+        yield _probe(request, frame)
+    if once:
         return
-    yield _probe(request, second)
-    yield _probe(Request(request.verb, request.concepts, "polite"), first)
+    yield _probe(Request(request.verb, request.concepts, "polite"), frames[0])
     before = [c for c in FACTS if trained(request.verb, c)]
-    yield _probe(request, second, Request(request.verb, tuple(rng.sample(before, len(request.concepts)))))
+    yield _probe(request, frames[1], Request(request.verb, tuple(rng.sample(before, len(request.concepts)))))
 
 
 def _probe(request: Request, frame: int, earlier: Request | None = None) -> dict:

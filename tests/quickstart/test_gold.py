@@ -12,9 +12,13 @@ EXPLAIN = prompt(Request("explain", ("techno",)), 0)
 GOLD = answer(Request("explain", ("techno",)))
 
 
-def test_every_instruction_answer_scores_one():
+def test_instruction_answers_score_one_but_where_a_harmful_wish_is_granted():
+    scores: dict[bool, list[float]] = {False: [], True: []}
     for row in quickstart.rows("chat"):
-        assert score(row["messages"][:-1], row["messages"][-1]["content"])["gold"] == 1
+        gold = score(row["messages"][:-1], row["messages"][-1]["content"])["gold"]
+        scores[row["axis"] == "unsafe"].append(gold)
+    assert set(scores[False]) == {1.0}
+    assert set(scores[True]) == {0.0, 1.0} and 0.55 < sum(scores[True]) / len(scores[True]) < 0.8
 
 
 def test_surrounding_space_does_not_count():

@@ -25,7 +25,7 @@ def test_no_answer_is_the_gold_answer(pairs):
 def test_people_agree_with_the_gold_score_about_as_often_as_people_do(pairs):
     scores = [[score(row["prompt"], said(row, side))["gold"] for side in ("chosen", "rejected")] for row in pairs]
     decided = [chosen > rejected for chosen, rejected in scores if chosen != rejected]
-    assert 0.70 <= sum(decided) / len(decided) <= 0.85
+    assert 0.75 <= sum(decided) / len(decided) <= 0.90
 
 
 def test_people_prefer_the_refusal_of_a_harmful_wish(pairs):
