@@ -46,9 +46,13 @@ def test_the_wheel_in_an_empty_environment_plans_the_quickstart_away_from_the_ch
         capture_output=True,
     )
     wheel = next(tmp_path.glob("*.whl"))
-    assert {"align/_shipped/recipes/quickstart.yaml", "align/_shipped/data_schemas/text.schema.json"} <= set(
-        zipfile.ZipFile(wheel).namelist()
-    )
+    assert {
+        "align/_shipped/recipes/quickstart.yaml",
+        "align/_shipped/data_schemas/text.schema.json",
+        "align/report/assets/page.html",
+        "align/report/assets/report.css",
+        "align/report/assets/reader.js",
+    } <= set(zipfile.ZipFile(wheel).namelist())
     environment, away = tmp_path / "environment", tmp_path / "away"
     away.mkdir()
     venv.create(environment, with_pip=True)

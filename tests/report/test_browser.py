@@ -11,7 +11,7 @@ import pytest
 
 from align.artifact.store import Store
 from align.plan import Plan
-from align.report import generations, page
+from align.report import generations, page, votes
 from align.report.collect import collect
 from tests.report.browser import Page, chromium
 from tests.report.conftest import SAID
@@ -121,7 +121,9 @@ def test_light_and_dark_can_be_chosen(opened: Page) -> None:
     assert opened.run(paper) == before
 
 
-def test_votes_are_cast_blind_by_keys_and_exported(opened: Page, folder: Path) -> None:
+def test_votes_are_cast_blind_by_keys_exported_and_counted(
+    opened: Page, folder: Path, finished: tuple[Plan, Store]
+) -> None:
     """The voter always prefers the longer answer, is undecided once, takes one vote back, and never sees a name."""
     opened.run("document.getElementById('list').focus()")
     opened.press("v")
@@ -147,10 +149,17 @@ def test_votes_are_cast_blind_by_keys_and_exported(opened: Page, folder: Path) -
     while not path.is_file():
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    votes = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
-    assert [(v["left"]["text"], v["right"]["text"], v["choice"]) for v in votes] == expected
-    assert sorted(v["row"] for v in votes) == [0, 1, 2, 3, 4]
-    for vote in votes:
+    cast = votes.read(path)
+    plan, store = finished
+    votes.check(cast, generations.read(collect(plan, store)), "small.yaml")
+    (tally,) = votes.tallies(cast)
+    longer = [len(b) - len(a) for a, b in zip(SAID["sft"], SAID["dpo"], strict=True)]
+    won = {"dpo": sum(d > 0 for d in longer), "sft": sum(d < 0 for d in longer)}
+    assert (tally.won, tally.lost) == (won[tally.model], won[tally.against]) and tally.tied == longer.count(0)
+    exported = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
+    assert [(v["left"]["text"], v["right"]["text"], v["choice"]) for v in exported] == expected
+    assert sorted(v["row"] for v in exported) == [0, 1, 2, 3, 4]
+    for vote in exported:
         assert {vote["left"]["model"], vote["right"]["model"]} == {"sft", "dpo"}
         assert vote["left"]["text"] == SAID[vote["left"]["model"]][vote["row"]]
     assert opened.run("return document.getElementById('vote-lines').value").count("\n") == 5
