@@ -81,7 +81,7 @@ def _show(path: Path, cast: list[Vote]) -> None:
     if share := ballots.left_share(cast):
         told = tables.interval(share.to_json())
         warned = ", so the side mattered more than the answer" if share.low > 0.5 or share.high < 0.5 else ""
-        console.out(f"\n  The left answer was chosen in {told} of {share.n} decided votes{warned}.")
+        console.out(f"\n  Share of votes for the left answer: {told}, n = {share.n}{warned}.")
     console.out("  95 % intervals; a tie is half a win; votes on one prompt count as one.\n")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -139,9 +139,16 @@ def _tally(votes: Sequence[Vote]) -> Tally:
     models = sorted({votes[0].left.model, votes[0].right.model})
     model, against = sorted(models, key=lambda m: -sum(v.score_of(m) for v in counted))
     scores = [v.score_of(model) for v in counted]
-    rate = estimates.mean(scores, [v.cluster for v in counted]) if counted else None
+    rate = _share(scores, [v.cluster for v in counted]) if counted else None
     skipped = len(votes) - len(counted)
     return Tally(model, against, scores.count(1.0), scores.count(0.0), scores.count(0.5), skipped, rate)
+
+
+def _share(scores: Sequence[float], clusters: Sequence[str]) -> Estimate:
+    """Wilson's interval also with ties: they vary less than the yes or no that it takes them for, so it errs wide."""
+    found = replace(estimates.mean(scores, clusters), method="wilson")
+    low, high = found.bounds()
+    return replace(found, low=low, high=high)
 
 
 def left_share(votes: Sequence[Vote]) -> Estimate | None:
