@@ -42,6 +42,48 @@ def _of(file: str, tests: str, *rows: tuple[str, str, str, str]) -> list[Mutant]
 
 MUTANTS = [
     *_of(
+        "data/leakage/references.py",
+        "data/leakage/test_references.py",
+        (
+            "a template with other numbers counts as a leak",
+            "if number.any() and",
+            "if not number.any() and",
+            "test_the_same_template_with_other_numbers_is_another_question",
+        ),
+        (
+            "siblings of a question count as the question",
+            "if of_its_own < OF_ITS_OWN * shared:",
+            "if of_its_own < 0 * shared:",
+            "test_one_template_with_other_words_is_another_question",
+        ),
+    ),
+    *_of(
+        "data/leakage/scan.py",
+        "data/leakage/test_scan.py",
+        (
+            "a pair turned round is a duplicate",
+            "found.starts[last[place]]] ^= _REJECTED",
+            "found.starts[last[place]]] ^= np.uint64(0)",
+            "test_the_same_pair_turned_round_is_a_contradiction_and_no_duplicate",
+        ),
+        (
+            "each prompt falls by itself",
+            "decides[order] = places[order][first][group]",
+            "decides[order] = places[order]",
+            "test_nearly_the_same_prompts_fall_on_one_side",
+        ),
+    ),
+    *_of(
+        "data/leakage/duplicates.py",
+        "data/leakage/test_duplicates.py",
+        (
+            "numbers of duplicates may differ",
+            "return same_numbers & (likeness",
+            "return (likeness",
+            "test_texts_that_share_most_words_but_not_the_numbers_are_apart",
+        ),
+    ),
+    *_of(
         "objectives/advantages.py",
         "objectives/test_advantages.py",
         (

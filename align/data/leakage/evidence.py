@@ -86,7 +86,7 @@ class Evidence:
 def _sentence(row: Mapping[str, Any], number: int, match: Match, source: Source) -> str:
     return (
         f"row {number:,}, which {_WORDS[match.kind]} row {source.row:,} of {source.reference} ({match.kind} "
-        f'{match.similarity:.2f}): "{_excerpt(_told(row), source.text)}" and "{_excerpt(source.text, source.text)}"'
+        f'{match.similarity:.2f}): "{_excerpt(_told(row), source.text)}" beside "{_excerpt(source.text, source.text)}"'
     )
 
 
