@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -20,7 +20,7 @@ from align.launch.server import Server
 from align.plan import Plan, Step
 from align.recipe import Recipe
 from align.sources import COMMIT, Sources, pin_name
-from align.specs import PrepareSpec
+from align.specs import PrepareSpec, TrainingSpec
 
 
 class Listener:
@@ -104,6 +104,7 @@ def run(recipe: Recipe, store: Store, choice: Choice, listener: Listener) -> Out
     outcome = Outcome(look())
     listener.planned(outcome.plan, [outcome.plan.steps[n] for n in names])
     server: Server | None = None
+    looked = False
     for name in names:
         if outcome.ran:
             outcome.plan = look()  # what ran since may have changed an input's content, or left it as it was
@@ -118,6 +119,9 @@ def run(recipe: Recipe, store: Store, choice: Choice, listener: Listener) -> Out
         for can_show in power.of_step(outcome.plan, step, store):
             listener.told(step, {"event": "note", "text": str(can_show)})
         try:
+            if not looked and isinstance(step.spec, TrainingSpec):
+                looked = True
+                _look_ahead(server, outcome.plan, step, names, store, listener)
             _carry_out(server, outcome.plan, step, store, listener)
         except BaseException as error:
             listener.failed(step, error)
@@ -140,6 +144,41 @@ def _require_inputs(plan: Plan, step: Step) -> None:
                 "",
                 f"run {edge.step} first",
             )
+
+
+def _look_ahead(server: Server, plan: Plan, first: Step, names: list[str], store: Store, listener: Listener) -> None:
+    """Looks at every stage still to train before the first of them does: warnings are told, a problem stops the run.
+
+    A sample says too little of how many rows max_length would cut: that is left to the stage.
+    """
+    jobs = [job_of(plan, step, str(store.root)).to_json() for step in plan.steps.values()]
+    waiting = [step.name for step in plan.to_run() if step.name in names]
+    request = {"recipe": plan.recipe.name, "jobs": jobs, "to_run": waiting, "store": str(store.root)}
+    problems: list[dict[str, Any]] = []
+    with server.look_ahead(request) as (_, wire):
+        for event in _heard(wire):
+            finding = event.get("finding", {})
+            if finding.get("state") == "problem" and "max_length" not in finding["found"]:
+                problems.append(finding)
+            elif finding.get("state") == "warning":
+                step = plan.steps.get(finding["subject"].removeprefix("stages."), first)
+                listener.told(step, {"event": "note", "text": f"{finding['found']}. {finding['remedy']}".strip()})
+    if problems:
+        told, *others = problems
+        more = f"{len(others)} more: align check {plan.recipe.path}" if others else ""
+        raise errors.DataError(told["subject"], told["found"], told["remedy"], more)
+
+
+def _heard(wire: Connection) -> Iterator[dict[str, Any]]:
+    """A child's events until it is done or gone."""
+    while True:
+        try:
+            event = wire.recv()
+        except (EOFError, OSError):
+            return
+        if event["event"] == "done":
+            return
+        yield event
 
 
 def _carry_out(server: Server, plan: Plan, step: Step, store: Store, listener: Listener) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 from align.errors import AlignError
 from align.job import Job
 
+GLANCE = "align.preflight.glance"
 HEAVY = "align.step"  # imported here by name: this module must stay importable without torch
 
 
@@ -56,6 +57,22 @@ def enter(job: dict[str, Any], wire: Connection) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)  # not through exit handlers: a tracking service that hangs must not hold the step
+
+
+def look_ahead(request: dict[str, Any], wire: Connection) -> None:
+    """Looks at the stages still to train and sends a finding each, at last `done`. What fails here stops no run: it is told."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_watch, args=(wire,), daemon=True).start()
+    silent = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silent, 1)
+    os.dup2(silent, 2)
+    try:
+        importlib.import_module(GLANCE).look(request, wire.send)
+    except Exception as error:
+        told = {"state": "warning", "subject": "", "found": f"the look ahead ended early: {error!r}", "remedy": ""}
+        wire.send({"event": "finding", "finding": told})
+    wire.send({"event": "done"})
+    os._exit(0)
 
 
 def _tracker(step: Any, job: Job, folder: Path, emit: Any) -> Any:

@@ -7,10 +7,11 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from typing import Any
 
 from align.job import Job
 from align.launch import child
@@ -35,13 +36,20 @@ class Server:
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload([child.HEAVY])
 
-    @contextmanager
-    def start(self, job: Job) -> Iterator[tuple[BaseProcess, Connection]]:
+    def start(self, job: Job) -> AbstractContextManager[tuple[BaseProcess, Connection]]:
         """A child carrying out `job`, and the wire its events come over. The child ends when the wire is closed."""
+        return self._child(child.enter, job.to_json(), f"align {job.step}")
+
+    def look_ahead(self, request: dict[str, Any]) -> AbstractContextManager[tuple[BaseProcess, Connection]]:
+        """A child that looks at the stages still to train (align/preflight/glance.py)."""
+        return self._child(child.look_ahead, request, "align look ahead")
+
+    @contextmanager
+    def _child(self, target: Any, told: dict[str, Any], name: str) -> Iterator[tuple[BaseProcess, Connection]]:
         with _interrupts_ignored():
             forkserver.ensure_running()
         ours, theirs = self._context.Pipe(duplex=True)
-        process = self._context.Process(target=child.enter, args=(job.to_json(), theirs), name=f"align {job.step}")
+        process = self._context.Process(target=target, args=(told, theirs), name=name)
         process.start()
         theirs.close()
         try:

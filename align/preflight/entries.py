@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 from align.artifact.inputs import RowsInput, SourceInput
 from align.artifact.store import Sealed
 from align.data.split import part_of, parts
@@ -18,6 +20,7 @@ from align.step import input_of
 
 SECONDS = 10.0  # for the reading of one source
 SAMPLE = 2000
+FIRST = 200  # rows of each part that a run looks at by itself
 
 
 def examine(context: Context, seconds: float = SECONDS) -> None:
@@ -39,6 +42,24 @@ def examine(context: Context, seconds: float = SECONDS) -> None:
             if not entry.rows.get(part):
                 remedy = "Give more rows, another holdout or split_seed."
                 context.add(Finding("problem", f"data.{name}", f"no prompt fell into {part}", remedy))
+
+
+def glance(context: Context) -> None:
+    """The first rows of what is prepared already; repeated rows as they were counted then."""
+    for name, job in context.jobs.items():
+        sealed = context.store.find("prepare", job.key) if job.kind == "prepare" else None
+        if sealed is None:
+            continue
+        spec: PrepareSpec = spec_of(job)
+        repetitions = Repetitions()
+        repetitions.rows = int(sealed.manifest.metrics.get("copies/rows", 0))
+        rows: dict[str, list[Row]] = {}
+        for part in parts(spec.holdout):
+            source = input_of(name, sealed, part, context.store)
+            assert isinstance(source, RowsInput)
+            rows[part] = list(islice(read_rows(source.files, source.type), FIRST))
+        total = {part: sealed.manifest.rows.get(part, 0) for part in rows}
+        context.entries[name] = Entry(name, spec.as_, rows, total, repetitions)
 
 
 def _read(context: Context, name: str, spec: PrepareSpec, seconds: float) -> Entry:

@@ -23,16 +23,17 @@ ROWS_RENDERED = 500
 PACKED_FULL = 0.97  # of a packed sequence's tokens that are rows'
 
 
-def examine(context: Context) -> None:
-    """Findings of every step that reads a model or trains one, in the order of the plan."""
+def examine(context: Context, chosen: set[str] | None = None) -> None:
+    """Findings of every step (or of the chosen ones) that reads a model or trains one, in the order of the plan."""
     for step, job in context.jobs.items():
-        if job.kind in ("prepare", "compare"):
+        if job.kind in ("prepare", "compare") or (chosen is not None and step not in chosen):
             continue
         subject = f"stages.{step}"
         try:
             context.say(f"looking at {step}")
             steps = _rendering(context, step) if isinstance(spec_of(job), TrainingSpec) else 0
             if context.static:
+                _by_heart(context, step)
                 continue
             context.say(f"trying {step}")
             done = trial.run(context, step)
@@ -45,6 +46,16 @@ def examine(context: Context) -> None:
         context.add(*_tried(context, step, done))
         _cost(context, step, done, steps)
         trial.forget(context, step)
+
+
+def _by_heart(context: Context, step: str) -> None:
+    """The risk that a stage without an adapter learns its rows by heart, from the size of the model it will begin with."""
+    spec, numbers, read = spec_of(context.jobs[step]), context.costs.get(step), context.entry_of(step, "data")
+    if numbers and read and spec.lora is None and spec.kind != "pretrain" and not _from_random(context, step):
+        source = context.input(step, spec.trains)
+        assert isinstance(source, ModelInput)
+        found = _risk(spec, *read, numbers, trial.tensors((source.base or source).path), f"stages.{step}")
+        context.add(*[found] if found.state != "ok" else [])
 
 
 def _rendering(context: Context, step: str) -> float:
@@ -169,16 +180,16 @@ def _tried(context: Context, step: str, done: trial.Trial) -> list[Finding]:
     read = context.entry_of(step, "data")
     numbers = context.costs.get(step)
     if read and numbers and spec.kind != "pretrain":
-        told.append(_risk(spec, *read, numbers, done, subject))
+        told.append(_risk(spec, *read, numbers, done.trained, subject))
     return told
 
 
 def _risk(
-    spec: TrainingSpec, entry: Entry, part: str, numbers: dict[str, float], done: trial.Trial, subject: str
+    spec: TrainingSpec, entry: Entry, part: str, numbers: dict[str, float], trained: int, subject: str
 ) -> Finding:
     rows, repeated = entry.total[part], _repeated(entry.repetitions, entry.total[part], sum(entry.total.values()))
     diet = Diet(
-        spec.kind, rows, repeated, numbers["trained_tokens"], numbers["epochs"], done.trained, spec.lora is not None,
+        spec.kind, rows, repeated, numbers["trained_tokens"], numbers["epochs"], trained, spec.lora is not None,
         spec.eval_data is not None, spec.keep != "last",
     )  # fmt: skip
     return risk(diet, subject)
