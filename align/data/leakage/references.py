@@ -37,6 +37,7 @@ WORTH_JUDGING = 0.12  # share of a question's rare words and pairs, by weight, t
 JUDGED_PER_ROW = 12
 _TABLE = 1 << 22
 _WEIGHT_BITS = 16
+_BLOCK = 1024  # questions held against the others at a time
 
 _FUNCTION_WORDS = (
     "a an and are as at be but by can could did do does for from had has have he her his how i if in into is it its me my no "
@@ -205,12 +206,13 @@ class QuestionIndex:
 
         Questions made from one template share its words: what tells them apart is what stands in its gaps.
         """
-        own = self._words.text_of()
-        rarity = np.full(len(own), np.log(2.0))
+        rarity = np.full(len(self._words.hashes), np.log(2.0))
         siblings: dict[int, list[int]] = {}
-        for question, other in self._candidates(self._words, own):
-            if question != other:
-                siblings.setdefault(question, []).append(other)
+        for begin in range(0, len(self.sources), _BLOCK):
+            some = self._words.between(begin, begin + _BLOCK)
+            for place, other in self._candidates(some, some.text_of()):
+                if begin + place != other:
+                    siblings.setdefault(begin + place, []).append(other)
         for question, others in siblings.items():
             at = slice(self._words.starts[question], self._words.starts[question + 1])
             have = sum(np.isin(self._words.hashes[at], self._words.of(other)).astype(int) for other in others)

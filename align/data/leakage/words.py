@@ -45,6 +45,11 @@ class Words:
     def of(self, text: int) -> Array:
         return self.hashes[self.starts[text] : self.starts[text + 1]]
 
+    def between(self, begin: int, end: int) -> Words:
+        """The texts from `begin` up to `end`."""
+        starts = self.starts[begin : end + 1]
+        return Words(self.hashes[starts[0] : starts[-1]], starts - starts[0])
+
     def lengths(self) -> Array:
         return np.diff(self.starts)
 

@@ -51,6 +51,7 @@ def test_words_of_several_texts_are_those_of_each(texts):
     together = words(texts)
     for place, text in enumerate(texts):
         assert np.array_equal(together.of(place), words([text]).hashes)
+        assert np.array_equal(together.between(place, place + 9).of(0), words([text]).hashes)
 
 
 def test_a_run_of_words_knows_their_order_and_no_text_border():
