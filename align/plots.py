@@ -105,37 +105,6 @@ def _estimate(axes: Axes, value: Mapping[str, Any] | None, height: float, colour
     axes.plot(value["value"], height, "o", color=colour, ms=4.5)
 
 
-def frontier(reached: Sequence[Mapping[str, Any]], reward: str = "reward") -> Figure:
-    """Reward bought by KL from the reference (Gao et al. 2023, 2210.10760): one dot a policy, the best at each KL joined.
-
-    Each point: {"label", "kl" (nats a sequence), "reward", and where known "low" and "high" of the reward}.
-    """
-    figure = _sheet(1, 1, 5.2, 3.8, 0.65, 0.5)
-    axes = _plain(figure.add_subplot(), "")
-    for point in reached:
-        low, high = point.get("low"), point.get("high")
-        if low is not None and high is not None:
-            axes.plot([point["kl"]] * 2, [low, high], color=COLOURS[1], lw=1.2)
-        axes.plot(point["kl"], point["reward"], "o", color=COLOURS[1], ms=4.5)
-        axes.annotate(
-            point["label"], (point["kl"], point["reward"]), (5, 3), textcoords="offset points", fontsize=8, color=INK
-        )
-    best = undominated([(p["kl"], p["reward"]) for p in reached])
-    axes.plot([kl for kl, _ in best], [r for _, r in best], color=DIM, lw=1, ls=(0, (3, 3)), zorder=0)
-    axes.margins(x=0.2)
-    axes.set(xlabel="KL from the reference, nats a sequence", ylabel=reward)
-    return figure
-
-
-def undominated(reached: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """The points of which no other has as little KL and more reward, by KL."""
-    best: list[tuple[float, float]] = []
-    for kl, reward in sorted(reached, key=lambda p: (p[0], -p[1])):
-        if not best or reward > best[-1][1]:
-            best.append((kl, reward))
-    return best
-
-
 def _sheet(across: int, down: int, width: float, height: float, left: float, bottom: float = 0.28) -> Figure:
     """A figure for a grid of drawings, with room in inches at the left of and below each.
 

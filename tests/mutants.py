@@ -374,6 +374,22 @@ MUTANTS = [
         ),
     ),
     *_of(
+        "policy/one_base.py",
+        "policy/test_models.py",
+        (
+            "a value model that does not start as the reward model",
+            "(*below.adapters, VALUE)",
+            "(VALUE,)",
+            "test_on_one_base_the_reward_model_scores_and_the_value_model_starts_as_on_their_own",
+        ),
+        (
+            "gradients of the other adapter turned off",
+            "_train_only(below.owner, (POLICY, VALUE))",
+            "_train_only(below.owner, (VALUE,))",
+            "test_on_one_base_each_loss_reaches_its_own_adapter_and_nothing_else",
+        ),
+    ),
+    *_of(
         "policy/models.py",
         "policy/test_models.py",
         (
@@ -383,10 +399,10 @@ MUTANTS = [
             "test_reference_logprobs_never_change_while_the_policys_do",
         ),
         (
-            "adapter left on",
-            "with self._adapted.disable_adapter():",
-            "with torch.no_grad():",
-            "test_an_adapter_on_the_reward_models_body_moves_values_but_never_scores",
+            "adapter left on in the reference",
+            "with active(self._learner.policy, ()):",
+            'with active(self._learner.policy, ("default",)):',
+            "test_reference_logprobs_never_change_while_the_policys_do",
         ),
         (
             "dropout on",

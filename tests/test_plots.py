@@ -88,18 +88,6 @@ def test_a_comparison_draws_each_interval_and_no_slices() -> None:
     assert len(figure.axes[1].lines) == 3  # an interval and two dots: one estimate has no bounds
 
 
-def test_the_frontier_is_what_no_other_policy_beats_at_its_kl() -> None:
-    reached = [(2.0, 0.5), (1.0, 0.4), (3.0, 0.45), (1.0, 0.2), (5.0, 0.9)]
-    assert plots.undominated(reached) == [(1.0, 0.4), (2.0, 0.5), (5.0, 0.9)]
-    told = [
-        {"label": f"kl_coef {i}", "kl": kl, "reward": r, "low": r - 0.1, "high": r + 0.1}
-        for i, (kl, r) in enumerate(reached)
-    ]
-    axes = plots.frontier(told, "gold score").axes[0]
-    assert axes.get_ylabel() == "gold score" and len(axes.texts) == 5
-    assert list(np.asarray(axes.lines[-1].get_xdata())) == [1.0, 2.0, 5.0]
-
-
 def test_a_picture_that_fails_is_told_and_stops_nothing(tmp_path: Path) -> None:
     folder = artifact(tmp_path / "a", [], {"calibration": {"ece": "no number", "bins": []}})
     tracker = Recorder()
