@@ -125,7 +125,11 @@ def difference(ours: Sample, theirs: Sample) -> Estimate:
     if not parts.keys() & others.keys():
         return _independent(a - b, n, parts, others)
     if _paired_shares(ours, theirs):
-        return _bonett_price(a - b, [x - y for x, y in zip(ours.values, theirs.values, strict=True)])
+        changes = [x - y for x, y in zip(ours.values, theirs.values, strict=True)]
+        if len(parts) == n:
+            return _bonett_price(a - b, changes)
+        if not any(changes):  # no row speaks of a variance, so each prompt counts as one answer that might have changed
+            return _bonett_price(0.0, [0.0] * len(parts))
     both = {c: parts.get(c, 0.0) - others.get(c, 0.0) for c in parts.keys() | others.keys()}
     return _estimate(a - b, n, len(both), _standard_error(both))
 
@@ -170,12 +174,12 @@ def _welch(value: float, n: int, ours: tuple[float | None, int], theirs: tuple[f
 
 
 def _paired_shares(ours: Sample, theirs: Sample) -> bool:
-    """Whether both are yes/no answers to the same prompts, each asked once."""
+    """Whether both are yes/no answers to the same rows."""
     return (
         ours.weights is None
         and theirs.weights is None
         and list(ours.clusters) == list(theirs.clusters)
-        and len(set(ours.clusters)) == len(ours.clusters) > 1
+        and len(set(ours.clusters)) > 1
         and set(ours.values) | set(theirs.values) <= {0.0, 1.0}
     )
 

@@ -241,3 +241,13 @@ def test_the_interval_over_seeds_covers_the_mean_of_all_seeds_and_pooling_would_
         pooled += loose.low <= prompts.mean() <= loose.high
     assert 0.93 <= over / 1000 <= 0.97
     assert pooled / 1000 < 0.5
+
+
+def test_no_answer_changed_is_no_certainty_also_where_rows_share_prompts() -> None:
+    yes = Sample([1.0, 0.0, 1.0, 1.0], None, ["a", "a", "b", "c"])
+    same = difference(yes, yes)
+    assert same.value == 0 and same.low < -0.3 and same.high > 0.3
+    assert (same.low, same.high) == (
+        difference(Sample([1.0] * 3, None, "abc"), Sample([1.0] * 3, None, "abc")).low,
+        same.high,
+    )
