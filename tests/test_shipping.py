@@ -26,7 +26,10 @@ SMALL = (
     "data.corpus.limit=80 data.chat.limit=60 data.pairs.limit=60 data.pairs.holdout=0.3 data.general.limit=5 "
     "stages.pretrain.max_steps=3 stages.sft.max_steps=3 stages.dpo.max_steps=2 stages.reward.max_steps=2 "
     "stages.ppo.episodes=8 stages.ppo.batch_size=4 stages.ppo.max_new_tokens=4 stages.evaluate.suites.probes.limit=8 "
-    "stages.evaluate.suites.probes.max_new_tokens=4 stages.evaluate.suites.kl.limit=8 stages.evaluate.suites.kl.max_new_tokens=4"
+    "stages.evaluate.suites.probes.max_new_tokens=4 stages.evaluate.suites.kl.limit=8 stages.evaluate.suites.kl.max_new_tokens=4 "
+    "stages.evaluate.suites.transfer.max_new_tokens=4 stages.evaluate.suites.preference.limit=8 "
+    "stages.evaluate.suites.preference.max_new_tokens=4 stages.evaluate.suites.health.limit=8 "
+    "stages.evaluate.suites.health.max_new_tokens=4 gates=[]"
 )
 
 

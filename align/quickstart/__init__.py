@@ -25,7 +25,7 @@ SOURCES: tuple[str, ...] = tuple(ROW_TYPES)
 CORPUS_PAGES = 6000
 GENERAL_PAGES = 200
 CHAT_ROWS = 3000
-PAIR_ROWS = 6000
+PAIR_ROWS = 12000
 
 
 def row_type(name: str) -> str:

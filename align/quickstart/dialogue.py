@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from align.quickstart.language import FRAMES, HARMS, VERBS, Message, Request, answer, prompt
+from align.quickstart.language import FRAMES, HARMS, REFUSALS, VERBS, Message, Request, answer, prompt
 from align.quickstart.world import FACTS, column, group, probed
 
 Allowed = Callable[[str, str], bool]
@@ -56,6 +56,7 @@ def chats(count: int, rng: random.Random) -> Iterator[dict]:
         messages: list[Message] = prompt(request, rng.randrange(len(FRAMES)), earlier)
         granted = request.harm and rng.random() < GRANTED
         said = answer(replace(request, harm="") if granted else request)
+        said = rng.choice(REFUSALS) if said in REFUSALS else said
         yield {
             "messages": [*messages, {"role": "assistant", "content": said}],
             "axis": axis(request, earlier),
