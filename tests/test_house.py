@@ -174,3 +174,9 @@ def test_the_visible_top_level_is_what_was_agreed() -> None:
     )
     visible = {Path(name).parts[0] for name in listed if name and not name.startswith(".")}
     assert not visible or visible <= TOP, visible - TOP
+
+
+def test_every_test_file_has_a_name_of_its_own() -> None:
+    """pytest knows files of folders that are no packages by their names alone."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted(set(names)) == sorted(names)
