@@ -49,8 +49,8 @@ stages:
       memorisation: {data: few, heldout: heldout}
       health:       {data: probes, against: sft, proxy: "scorer:length", gold: quickstart, max_new_tokens: 48}
 gates:
-  - sft.retention.drop < 1.1
-  - overtrained.retention.drop < 1.1
+  - sft.retention.drop < 0.85
+  - overtrained.retention.drop < 0.85
   - sft.memorisation.gap < 0.5
   - overtrained.memorisation.gap < 0.5
   - sft.memorisation.verbatim_gap < 0.25
@@ -60,7 +60,7 @@ gates:
   - hacked.health.overoptimisation < 0.5
 """
 CAUGHT = [
-    "overtrained.retention.drop < 1.1",
+    "overtrained.retention.drop < 0.85",
     "overtrained.memorisation.gap < 0.5",
     "hacked.health.length_growth < 0.5",
     "hacked.health.overoptimisation < 0.5",

@@ -12,17 +12,18 @@ from tests.cli.conftest import Align
 
 @pytest.mark.slow
 def test_a_problem_ends_in_exit_code_2_and_says_what_to_do(here: Path, align: Align) -> None:
-    rows = [{"question": f"What is {i}?", "answer": f"It is {i}."} for i in range(40)]
+    rows = [{"frage": f"What is {i}?", "antwort": f"It is {i}."} for i in range(40)]
     (here / "qa.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     text = (here / "small.yaml").read_text().replace("quickstart:chat, as: messages", "qa.jsonl, as: messages")
     (here / "small.yaml").write_text(
         text.replace("quickstart:corpus, as: text", "quickstart:corpus, as: text, limit: 500")
     )
-    told = align("check", "small.yaml", "data.pairs.limit=200")
+    short = ["data.pairs.limit=200", *(f"stages.{stage}.max_length=256" for stage in ("pretrain", "sft", "dpo"))]
+    told = align("check", "small.yaml", *short)
     assert told.code == 2, told.err
     page = " ".join(told.out.split())
     assert "PROBLEM data.chat" in page and "do not run it yet" in page
-    sound = ["data.chat.columns.prompt=question", "data.chat.columns.completion=answer", "data.pairs.limit=200"]
+    sound = ["data.chat.columns.prompt=frage", "data.chat.columns.completion=antwort", *short]
     told = align("check", "small.yaml", *sound, "--json")
     assert told.code == 0, told.out
     whole = json.loads(told.out)
