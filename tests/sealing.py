@@ -41,7 +41,7 @@ def seal_step(
             stage_version=step.spec.version,
             spec=step.spec.identity(),
             seed=step.seed,
-            parents={field: _parent(store, plan, step, field) for field in step.edges},
+            parents={field: parent_of(store, plan, step, field) for field in step.edges},
             files={},
             digest="",
             rows={"train": 3},
@@ -52,7 +52,8 @@ def seal_step(
     )
 
 
-def _parent(store: Store, plan: Plan, step: Step, field: str) -> Parent:
+def parent_of(store: Store, plan: Plan, step: Step, field: str) -> Parent:
+    """What a sealed step's manifest says of one of its inputs."""
     edge = step.edges[field]
     if edge.source:
         return Parent(edge.source.digest, edge.source.kind, source=edge.source.location)

@@ -11,7 +11,7 @@ from typing import Any
 from align import plan as plans
 from align.artifact.digests import write_json
 from align.artifact.inputs import Inputs, ReportInput
-from align.artifact.manifest import Manifest, Parent
+from align.artifact.manifest import Manifest
 from align.artifact.store import Store
 from align.data.store_rows import RowWriter
 from align.evals.measured import Measured, report_of
@@ -19,6 +19,7 @@ from align.plan import Plan, Step
 from align.recipe import load
 from align.specs import CompareSpec
 from align.stages import compare
+from tests.sealing import parent_of
 from tests.tiny import Recorder
 
 RECIPE = """\
@@ -115,7 +116,7 @@ def _seal(store: Store, plan: Plan, step: Step, metrics: dict[str, float]) -> No
             stage_version=step.spec.version,
             spec=step.spec.identity(),
             seed=step.seed,
-            parents={name: _parent(store, plan, step, name) for name in step.edges},
+            parents={name: parent_of(store, plan, step, name) for name in step.edges},
             files={},
             digest="",
             row_type=getattr(step.spec, "as_", None),
@@ -127,13 +128,3 @@ def _seal(store: Store, plan: Plan, step: Step, metrics: dict[str, float]) -> No
             seconds=1.5,
         )
     )
-
-
-def _parent(store: Store, plan: Plan, step: Step, name: str) -> Parent:
-    edge = step.edges[name]
-    if edge.source:
-        return Parent(edge.source.digest, edge.source.kind, source=edge.source.location)
-    parent = plan.steps[edge.step or ""]
-    sealed = store.find(parent.kind, parent.key)
-    assert sealed
-    return Parent(sealed.manifest.digest, parent.kind, key=parent.key, part=edge.part)

@@ -22,7 +22,8 @@ def sealed(finished: tuple[Plan, Store], name: str) -> Sealed:
 
 def test_the_hub_reads_its_metadata_and_every_measured_number(finished: tuple[Plan, Store]) -> None:
     told = ModelCard(card.card(sealed(finished, "dpo"), finished[1])).data
-    assert told.library_name == "transformers" and told.pipeline_tag == "text-generation"
+    whole = told.to_dict()
+    assert (whole["library_name"], whole["pipeline_tag"]) == ("transformers", "text-generation")
     assert told.tags == ["align", "pretrain", "sft", "dpo"] and told.base_model is None
     assert told.eval_results
     found = {r.metric_type: r.metric_value for r in told.eval_results}
