@@ -12,9 +12,10 @@ from typing import Any
 from align.artifact.store import Store
 from align.errors import ArtifactError
 from align.estimates import SHARE_SD, Estimate, detectable
-from align.gates.figures import ALL, TELLING
+from align.gates.figures import ALL
 from align.plan import Plan, Step
 from align.specs import MeasureSpec
+from align.specs.asking import rank
 
 SHARES = ("generation", "format", "preference", "instruction", "safety", "conflict")  # yes and no, mostly
 
@@ -76,7 +77,7 @@ def _last_report(recipe: str, stage: str, store: Store) -> Mapping[str, Any]:
 def _spread(report: Mapping[str, Any], suite: str) -> tuple[str | None, float]:
     """The suite's most telling metric that models differed in, and the standard deviation of a row's difference there."""
     rows = [r for r in report.get("rows", ()) if r["suite"] == suite and (r.get("slice") or ALL) == ALL]
-    for row in sorted(rows, key=lambda r: TELLING.index(r["metric"]) if r["metric"] in TELLING else len(TELLING)):
+    for row in sorted(rows, key=lambda r: rank(r["metric"])):
         differences = [v["difference"] for v in row["values"].values() if v and v.get("difference")]
         spreads = [
             e.se * math.sqrt(e.clusters) for e in map(Estimate.from_json, differences) if e.se and e.clusters > 1

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from align import gates, lineage
+from align import gates, lineage, words
 from align import plan as plans
-from align.cli import terminal, words
+from align.cli import terminal
 from align.errors import GateError, UserError
 from align.gates import Judgement, written
 

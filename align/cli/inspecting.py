@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from align import lineage, shipped
+from align import lineage, shipped, words
 from align import plan as plans
 from align.artifact.inputs import SourceInput
-from align.cli import talking, words
+from align.cli import talking
 from align.errors import UserError
 from align.launch.service import Service
 from align.recipe import Recipe, load, split_reference

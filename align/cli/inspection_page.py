@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from align.cli import terminal, words
+from align import words
+from align.cli import terminal
 from align.cli.talking import printable
 
 MARKS = {

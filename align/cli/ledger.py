@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from align.cli import words
+from align import words
 
 
 def show(console: Console, entries: list[dict[str, Any]]) -> None:

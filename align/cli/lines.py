@@ -6,7 +6,7 @@ import os
 import time
 from typing import Any, TextIO
 
-from align.cli import words
+from align import words
 from align.cli.plan_table import headline
 from align.cli.progress import Progress
 from align.plan import Plan, Step

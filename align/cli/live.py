@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
-from align.cli import words
+from align import words
 from align.cli.progress import Progress, outlook
 from align.plan import Plan, Step
 from align.runner import Listener

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from align.cli import terminal, words
+from align import words
+from align.cli import terminal
 from align.plan import Plan, Step, spoken
 
 STYLE = {"run": "bold yellow", "reuse": "dim"}

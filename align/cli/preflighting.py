@@ -10,10 +10,10 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from align import lineage, runner
+from align import lineage, runner, words
 from align import plan as plans
 from align.artifact.inputs import SourceInput
-from align.cli import terminal, words
+from align.cli import terminal
 from align.cli.inspecting import Waiting
 from align.cli.inspection_page import MARKS
 from align.cli.talking import printable

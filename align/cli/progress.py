@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from align.cli import words
+from align import words
 from align.errors import Stopped
 from align.plan import Step
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from align import gates, lineage
+from align import gates, lineage, words
 from align import plan as plans
 from align.artifact.store import Store
-from align.cli import opening, words
+from align.cli import opening
 from align.errors import UserError
 from align.plan import Plan
 from align.report import card as cards

@@ -9,10 +9,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from align import credentials, lineage, runner
+from align import credentials, lineage, runner, words
 from align import plan as plans
 from align.artifact.store import Store
-from align.cli import gating, words
+from align.cli import gating
 from align.cli.lines import Lines
 from align.cli.live import LiveTable
 from align.errors import Stopped

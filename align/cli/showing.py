@@ -12,9 +12,9 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from align import lineage
+from align import lineage, words
 from align.artifact.store import Sealed, Store, free_bytes
-from align.cli import comparison, terminal, words
+from align.cli import comparison, terminal
 from align.errors import ArtifactError
 from align.lineage import Node
 from align.plan import ago

@@ -9,16 +9,17 @@ from typing import Any
 
 from rich.text import Text
 
-from align import lineage, runner, seeds, shipped, sweep
+from align import cells, lineage, runner, seeds, shipped, sweep, words
 from align import plan as plans
 from align.artifact.store import Store
-from align.cli import comparison, running, terminal, words
+from align.cli import running, terminal
 from align.errors import UserError
 from align.gates import written
 from align.recipe import load
 from align.report import frontier as frontiers
 from align.runner import Choice
 from align.seeds import Seeded
+from align.specs.asking import rank
 from align.sweep import Point, Variant
 
 
@@ -151,13 +152,13 @@ def show(points: list[Point], over: list[Seeded]) -> None:
 
 def _over_seeds(group: Seeded, name: tuple[str, str, str]) -> str:
     found = group.figures.get(name)
-    return comparison.cell({"values": {"": found.over.to_json() if found else None}}, "")
+    return cells.cell({"values": {"": found.over.to_json() if found else None}}, "")
 
 
 def _columns(points: list[Point]) -> list[tuple[str, str, str]]:
     """The metrics people look at first, then the others; overall values only."""
     names = list(dict.fromkeys(name for p in points for name in p.values if name[2] == "all"))
-    return sorted(names, key=lambda name: words.MAIN.index(name[1]) if name[1] in words.MAIN else len(words.MAIN))
+    return sorted(names, key=lambda name: rank(name[1]))
 
 
 def _head(name: tuple[str, str, str]) -> str:
@@ -166,4 +167,4 @@ def _head(name: tuple[str, str, str]) -> str:
 
 def _cell(points: list[Point], point: Point, name: tuple[str, str, str]) -> str:
     row = {"values": {p.key: p.values.get(name) for p in points}}
-    return comparison.cell(row, point.key)
+    return cells.cell(row, point.key)

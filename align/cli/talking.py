@@ -7,9 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from align import lineage
+from align import lineage, words
 from align.artifact import manifest as manifests
-from align.cli import words
 from align.errors import ArtifactError, UserError
 from align.launch.service import Service
 from align.lineage import Reference

@@ -9,8 +9,8 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from align import versus
-from align.cli import terminal, words
+from align import versus, words
+from align.cli import terminal
 from align.cli.talking import printable
 from align.estimates import Estimate
 from align.plan import show as setting

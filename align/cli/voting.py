@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from align import lineage, runner
+from align import lineage, runner, words
 from align import plan as plans
 from align.artifact.store import Store
-from align.cli import opening, terminal, words
+from align.cli import opening, terminal
 from align.cli.lines import Lines
 from align.errors import UserError
 from align.plan import Step

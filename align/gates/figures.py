@@ -16,8 +16,6 @@ from align.gates.names import StepMetric, SuiteMetric, hint
 
 SCHEMA = "align/baseline"
 ALL = "all"
-# What stands for a suite: the first of these that it has.
-TELLING = ("gold", "correct", "win_rate", "accuracy", "score", "format", "stops")
 
 
 class Built(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from align.cli import words
+from align import words
 from align.report.collect import Seen
 
 PARTS = ("rows/read", "rows/kept", "rows/dropped")

@@ -13,10 +13,9 @@ from typing import Any
 
 import yaml
 
-from align import lineage
+from align import cells, lineage, words
 from align.artifact.manifest import Manifest, Parent
 from align.artifact.store import Sealed, Store
-from align.cli import comparison, words
 from align.errors import ArtifactError
 from align.plan import show
 from align.report import tables
@@ -185,7 +184,7 @@ def _results(measured: list[Measured]) -> str:
         ]
         lines += ["| " + " | ".join(map(_text, head)) + " |", "|---" * len(head) + "|"]
         name, report = one.name or "this", one.comparison or tables.single("this", one.report)
-        shown = [row for row in comparison.telling(report["rows"]) if row["values"].get(name)]
+        shown = [row for row in cells.telling(report["rows"]) if row["values"].get(name)]
         lines += [_line(row, row["values"][name], name, bool(against)) for row in shown]
         if len(shown) < len(report["rows"]):
             lines += ["", f"More by slice and axis: `align show {one.sealed.manifest.key[:12]} --json`"]
@@ -196,7 +195,7 @@ def _results(measured: list[Measured]) -> str:
 
 def _line(row: dict[str, Any], value: dict[str, Any], name: str, against: bool) -> str:
     part = row.get("slice") or "all"
-    cells = [
+    told = [
         row["suite"],
         row["metric"],
         "" if part == "all" else part,
@@ -205,9 +204,9 @@ def _line(row: dict[str, Any], value: dict[str, Any], name: str, against: bool) 
     ]
     if against:
         difference = value.get("difference")
-        star = "*" if comparison.beyond(row, name) else ""
-        cells.append(tables.interval(difference, "+") + star if difference else "")
-    return "| " + " | ".join(map(_text, cells)) + " |"
+        star = "*" if cells.beyond(row, name) else ""
+        told.append(tables.interval(difference, "+") + star if difference else "")
+    return "| " + " | ".join(map(_text, told)) + " |"
 
 
 def _training(origin: Origin) -> str:

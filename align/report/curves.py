@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from align import words
 from align.artifact import points
 from align.artifact.points import Point, Values
-from align.cli import words
 
 WIDTH, HEIGHT = 320, 150
 LEFT, RIGHT, TOP, BOTTOM = 44, 8, 8, 20  # room for the labels around the drawing

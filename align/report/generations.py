@@ -12,9 +12,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from align.cli import words
 from align.launch.service import Service
 from align.report.collect import Seen
+from align.specs.asking import rank
 
 READER = "align.transcripts"
 MOST_BYTES = 16_000_000  # of the packed text; the page stays under 20 MB
@@ -174,7 +174,7 @@ def _pack(recipe: str, suites: list[Suite]) -> str:
 
 def _plain(suite: Suite) -> dict[str, Any]:
     named = dict.fromkeys(m for s in suite.said for m in s.scores)
-    metrics = sorted(named, key=lambda m: words.MAIN.index(m) if m in words.MAIN else len(words.MAIN))
+    metrics = sorted(named, key=rank)
     nothing: list[float | None] = [None] * len(suite.prompts)
     return {
         "stage": suite.stage,

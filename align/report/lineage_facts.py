@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from align import lineage
+from align import lineage, words
 from align.artifact.manifest import Manifest
 from align.artifact.store import Store
-from align.cli import words
 from align.plan import show
 from align.report.collect import Seen
 

@@ -14,8 +14,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 import align
+from align import words
 from align.artifact.store import Store
-from align.cli import words
 from align.gates import Judgement, written
 from align.plan import Plan, spoken
 from align.report import accounting, curves, graph, lineage_facts, tables, verdicts

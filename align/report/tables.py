@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from align.cli import comparison, words
+from align import cells, words
 
 PLOT_WIDTH, LINE = 150, 9  # of the drawing of a row's intervals, in pixels
 EDGE = 5
@@ -79,7 +79,7 @@ def _table(report: dict[str, Any], suite: str, rows: list[dict[str, Any]]) -> Ta
     models = report["models"]
     of_metric = {r["metric"]: [s for s in rows if s["metric"] == r["metric"]] for r in rows}
     told = [_row(row, models, _range(of_metric[row["metric"]])) for row in rows]
-    shown = [comparison.telling(rows).count(row) > 0 or len(rows) <= MOST_ROWS for row in rows]
+    shown = [cells.telling(rows).count(row) > 0 or len(rows) <= MOST_ROWS for row in rows]
     starred = any(cell.beyond for row in told for cell in row.cells)
     first = [row for row, here in zip(told, shown, strict=True) if here]
     more = [replace(row, label=row.full) for row, here in zip(told, shown, strict=True) if not here]
@@ -89,7 +89,7 @@ def _table(report: dict[str, Any], suite: str, rows: list[dict[str, Any]]) -> Ta
 def _row(row: dict[str, Any], models: list[str], span: tuple[float, float]) -> Row:
     part = row.get("slice") or "all"
     metric = words.LABELS.get(row["metric"], row["metric"].replace("_", " "))
-    count = comparison.row_count(row)
+    count = cells.row_count(row)
     return Row(
         str(metric) if part == "all" else part.replace("_", " "),
         f"{metric}, {part.replace('_', ' ')}",
@@ -101,11 +101,11 @@ def _row(row: dict[str, Any], models: list[str], span: tuple[float, float]) -> R
 
 
 def _cell(row: dict[str, Any], model: str) -> Cell:
-    side = comparison.beyond(row, model)
+    side = cells.beyond(row, model)
     better = {"higher": 1, "more": 1, "lower": -1, "less": -1}.get(row.get("better") or "", 0)
     verdict = {1: "better", -1: "worse"}.get(side * better, "")
     difference = (row["values"].get(model) or {}).get("difference")
-    return Cell(model, comparison.cell(row, model), side != 0, verdict, _difference(difference))
+    return Cell(model, cells.cell(row, model), side != 0, verdict, _difference(difference))
 
 
 def _difference(difference: dict[str, Any] | None) -> str:

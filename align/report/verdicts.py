@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from align.cli import words
+from align import words
 from align.gates import Judgement, written
 from align.report import tables
 from align.report.collect import Seen

@@ -18,8 +18,17 @@ METRICS_OF_SCORER: dict[ScorerName, tuple[str, ...]] = {
     "quickstart": ("gold", "format", "facts", "intrusion"),
     "gsm8k": ("correct",),
 }
+# Metrics of a suite that people look at first: the first that it has stands for it.
+TELLING = (
+    "gold", "correct", "win_rate", "drop", "accuracy", "score", "format", "stops", "bits_per_byte", "loss", "kl",
+)  # fmt: skip
 Structure = Literal["json", "list", "tags"]
 Prompts = Annotated[str, Port("rows", ("prompt",))]
+
+
+def rank(metric: str) -> int:
+    """Where a metric stands among those of its suite: the telling ones, the others, then parts of one (`judge/errors`)."""
+    return TELLING.index(metric) if metric in TELLING else len(TELLING) + ("/" in metric)
 
 
 def is_scorer(use: str | None) -> bool:

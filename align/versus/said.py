@@ -6,8 +6,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from align.artifact.store import Sealed
-from align.gates.figures import TELLING, read_report
+from align.gates.figures import read_report
 from align.launch.service import Service
+from align.specs.asking import rank
 from align.versus.measured import MeasuredPair
 
 READER = "align.transcripts"
@@ -61,7 +62,7 @@ def _most(
 ) -> list[Answers]:
     values = [read_report(side.path)["suites"][suite]["rows"]["values"] for side in (pair.a, pair.b)]
     shared = [m for m in values[0] if m in values[1]]
-    metric = next((m for m in (*TELLING, *shared) if m in shared), "")
+    metric = min(shared, key=rank, default="")
     scores = [v.get(metric, [0.0] * len(ours)) for v in values]
     if not len(ours) == len(theirs) == len(scores[0]) == len(scores[1]):
         return []

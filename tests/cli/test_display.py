@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from align.cli import comparison, lines, live, progress, words
+from align import words
+from align.cli import comparison, lines, live, progress
 from align.cli.lines import Lines
 from align.cli.live import LiveTable
 from align.cli.progress import Progress

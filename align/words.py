@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 
 from align.specs import STEPS
+from align.specs.asking import rank
 
 LABELS = {
     "eval_loss": "held-out loss",
@@ -41,18 +42,6 @@ LIVE = (
     "tokens_per_second",
     "memory",
 )  # worth watching, most telling first
-
-MAIN = (
-    "gold",
-    "win_rate",
-    "drop",
-    "accuracy",
-    "score",
-    "format",
-    "bits_per_byte",
-    "loss",
-    "kl",
-)  # of a suite's metrics
 
 
 def number(value: float) -> str:
@@ -95,7 +84,7 @@ def _of_suites(metrics: Mapping[str, float]) -> list[str]:
     told = []
     for suite in dict.fromkeys(n.split("/")[0] for n in metrics if "/" in n):
         own = {n.partition("/")[2]: v for n, v in metrics.items() if n.startswith(f"{suite}/")}
-        best = next((n for n in MAIN if n in own), next(iter(own)))
+        best = min(own, key=rank)
         told.append(f"{suite} {phrase(best, own[best])}" if best != suite else phrase(best, own[best]))
     return told
 
