@@ -1,4 +1,4 @@
-"""The win rate at equal length: what of it is not length (Dubois et al. 2024, 2404.04475)."""
+"""Win rates and gains at equal length: what of them is not length (Dubois et al. 2024, 2404.04475)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 
 from align.estimates import Estimate, student_t
+from align.evals.statistics import bootstrap
 
 RIDGE = 0.05  # holds the fit where one side always wins, or where length alone decides
 STEPS = 50
@@ -46,6 +47,25 @@ def win_rate_at_equal_length(
     half = student_t(count - 1) * se
     low, high = (float(_sigmoid(weights[0] + side * half)) for side in (-1, 1))
     return Estimate(value, low, high, len(y), count, se * value * (1 - value))
+
+
+def gain_at_equal_length(
+    gains: Sequence[float], longer_by: Sequence[float], clusters: Sequence[Hashable], seed: int = 0
+) -> Estimate | None:
+    """a of gain = a + b tanh(d / sd(d)) by least squares, d = how much longer the answer is; None where d is constant, not 0."""
+    y, d = np.asarray(gains, dtype=float), np.asarray(longer_by, dtype=float)
+    spread = float(d.std())
+    if not spread and d.any():
+        return None
+    x = np.tanh(d / spread) if spread else d
+
+    def intercept(rows: np.ndarray) -> float:
+        offset = x[rows] - x[rows].mean()
+        total = float(offset @ offset)
+        slope = float(offset @ y[rows]) / total if total else 0.0
+        return float(y[rows].mean() - slope * x[rows].mean())
+
+    return bootstrap(intercept, clusters, seed)
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:

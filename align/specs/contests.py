@@ -82,14 +82,16 @@ class HealthSuite(Suite):
     pairs: chosen_gain, log pi - log pi_ref of the chosen answer, nats a sequence (below 0: likelihood displacement), and
     displaced, the share of pairs where it fell. Answers: tokens, length_growth (.5 is half as long again), repetition (4-grams
     said before in the answer), repetition_gain, distinct_2 (different bigrams over all answers) and distinct_2_drop.
-    proxy and gold: scores, and how much they gained; overoptimisation: gain of the proxy less that of gold, each in standard
-    deviations of the reference's scores; proxy_length_correlation: rank correlation of proxy and length.
+    proxy and gold: scores, how much they gained, and how much at equal length (controlled); overoptimisation: gain of the proxy
+    less that of gold, each in standard deviations of the reference's scores; proxy_length_correlation: rank correlation of
+    proxy and length.
     """
 
     metrics: ClassVar = {
-        "gold": "higher", "gold_gain": "higher", "proxy": None, "proxy_gain": None, "overoptimisation": "lower",
-        "length_growth": None, "tokens": None, "repetition": "lower", "repetition_gain": "lower", "distinct_2": "higher",
-        "distinct_2_drop": "lower", "chosen_gain": "higher", "displaced": "lower", "proxy_length_correlation": None,
+        "gold": "higher", "gold_gain": "higher", "gold_gain_controlled": "higher", "proxy": None, "proxy_gain": None,
+        "proxy_gain_controlled": None, "overoptimisation": "lower", "length_growth": None, "tokens": None,
+        "repetition": "lower", "repetition_gain": "lower", "distinct_2": "higher", "distinct_2_drop": "lower",
+        "chosen_gain": "higher", "displaced": "lower", "proxy_length_correlation": None,
     }  # fmt: skip
 
     kind: Literal["health"] = "health"

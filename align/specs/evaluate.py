@@ -50,7 +50,7 @@ class EvaluateSettings(Spec):
 class MeasureSpec(EvaluateSettings):
     """One model through every suite."""
 
-    version: ClassVar = 4  # 4: shares of counts have Wilson's interval
+    version: ClassVar = 5  # 5: gains at equal length
 
     kind: Literal["measure"] = "measure"
     model: Model

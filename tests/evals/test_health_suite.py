@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from align.evals.asking import Subject
+from align.evals.length_control import gain_at_equal_length
 from align.evals.measured import Measured, summarize
 from align.specs.contests import HealthSuite
 from tests.subjects import asked, assistant, saying, user
@@ -59,3 +61,22 @@ def test_likelihood_displacement_is_the_chosen_answer_growing_less_likely(subjec
     still = asked(HealthSuite(data="p", against="m", max_new_tokens=4), subject, rows, "preference", against=subject)
     assert still.values["chosen_gain"] == [0.0] * 4 and still.values["displaced"] == [0.0] * 4
     assert values(still)["length_growth"] == 0
+
+
+def test_a_gain_that_is_all_length_is_none_at_equal_length() -> None:
+    """gain = 0.5 + 2 tanh(d / sd(d)), d by hand; an answer as long as the other one gained 0.5."""
+    longer = [-3.0, 1.0, 8.0, 2.0, 0.0, 5.0]
+    of_length = np.tanh(np.array(longer) / np.std(longer))
+    for kept in (0.0, 0.5):
+        found = gain_at_equal_length(list(kept + 2 * of_length), longer, range(6))
+        assert found is not None and found.value == pytest.approx(kept, abs=1e-9)
+    assert gain_at_equal_length([1.0, 2.0], [4.0, 4.0], "ab") is None
+    same = gain_at_equal_length([1.0, 2.0], [0.0, 0.0], "ab")
+    assert same is not None and same.value == 1.5
+
+
+def test_a_reward_paid_by_the_token_gains_nothing_at_equal_length(subject: Subject) -> None:
+    before, now = saying(subject, " a", " a a", " a a a", " a a a"), saying(subject, " a a a", " a a", " a", " a a a a")
+    told = values(asked(SUITE, now, PROMPTS, against=before))
+    assert told["proxy_gain"] == pytest.approx(0.25)
+    assert abs(told["proxy_gain_controlled"]) < 0.1

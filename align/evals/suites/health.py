@@ -15,6 +15,7 @@ import numpy as np
 from align.estimates import Sample, difference
 from align.evals import statistics
 from align.evals.contract import Ask
+from align.evals.length_control import gain_at_equal_length
 from align.evals.measured import Measured, about
 from align.evals.suites.preference import sides
 from align.evals.suites.transfer import rank_correlation
@@ -55,6 +56,10 @@ def _scores(ask: Ask, measured: Measured, ours: list[Episode], theirs: list[Epis
         gains = [a - b for a, b in zip(now, before, strict=True)]
         measured.add(name, now)
         measured.add(f"{name}_gain", gains)
+        longer = [len(a.completion.token_ids) - len(b.completion.token_ids) for a, b in zip(ours, theirs, strict=True)]
+        at_equal = gain_at_equal_length(gains, longer, measured.clusters, ask.subject.seed)
+        if at_equal:
+            measured.whole[f"{name}_gain_controlled"] = at_equal
         if spread := pstdev(before):
             standard[name] = [gain / spread for gain in gains]
     if len(standard) == 2:
