@@ -13,7 +13,8 @@ from align.errors import TrainingError
 from align.scoring.episode import Episode, Scorer
 from align.scoring.named import SCORERS
 from align.scoring.user_file import UserFile
-from align.specs.ppo import FILE, SCORER, split_file
+from align.specs.asking import SCORER
+from align.specs.ppo import FILE, split_file
 
 
 @dataclass(frozen=True)

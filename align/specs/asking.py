@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, ClassVar, Literal, get_args
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from align.specs.base import Port, Settings
 
@@ -50,6 +50,9 @@ def regex(value: str) -> str:
     return value
 
 
+Scoring = Annotated[str, Port("reward"), AfterValidator(checked_scorer)]  # a reward stage, or scorer:NAME
+
+
 class Suite(Settings):
     """One question asked of a model."""
 
@@ -57,6 +60,9 @@ class Suite(Settings):
 
     kind: str
     limit: int | None = Field(None, ge=1, description="only so many rows, the first ones")
+
+    def narrow(self, field: str, port: Port) -> Port | None:
+        return None if port.takes == "reward" and is_scorer(getattr(self, field)) else port
 
     def measures(self) -> tuple[str, ...]:
         """The metrics that it can give as it is set; none where they cannot be told before a run."""

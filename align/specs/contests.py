@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from align.specs.asking import Prompts, ScorerName, Suite, checked_scorer, is_scorer
+from align.specs.asking import Prompts, ScorerName, Scoring, Suite
 from align.specs.base import Model, Port
 from align.specs.judges import Judge
 
@@ -33,7 +33,7 @@ class PreferenceSuite(Suite):
     against: Model | None = Field(
         None, description="the reference of the implicit reward, and the other side of win_rate"
     )
-    by: Annotated[str, Port("reward")] | None = Field(
+    by: Scoring | None = Field(
         None, description="who decides between two models' answers: scorer:NAME, a reward stage, or judge"
     )
     judge: Judge | None = None
@@ -42,12 +42,7 @@ class PreferenceSuite(Suite):
     temperature: float = Field(0.0, ge=0, description="0 is greedy")
 
     def narrow(self, field: str, port: Port) -> Port | None:
-        return None if field == "by" and (self.by == "judge" or is_scorer(self.by)) else port
-
-    @field_validator("by")
-    @classmethod
-    def _scorer(cls, value: str | None) -> str | None:
-        return None if value is None else checked_scorer(value)
+        return None if field == "by" and self.by == "judge" else super().narrow(field, port)
 
     @model_validator(mode="after")
     def _whole(self) -> PreferenceSuite:
@@ -97,20 +92,10 @@ class HealthSuite(Suite):
     kind: Literal["health"] = "health"
     data: Annotated[str, Port("rows", ("preference", "prompt"))]
     against: Model = Field(description="the model that training began with")
-    proxy: Annotated[str, Port("reward")] | None = Field(
-        None, description="what was optimised: a reward stage, or scorer:NAME"
-    )
+    proxy: Scoring | None = Field(None, description="what was optimised: a reward stage, or scorer:NAME")
     gold: ScorerName | None = Field(None, description="what was wanted: the scorer that training never saw")
     max_new_tokens: int = Field(256, ge=1)
     temperature: float = Field(1.0, ge=0, description="0 is greedy")
-
-    def narrow(self, field: str, port: Port) -> Port | None:
-        return None if field == "proxy" and is_scorer(self.proxy) else port
-
-    @field_validator("proxy")
-    @classmethod
-    def _scorer(cls, value: str | None) -> str | None:
-        return None if value is None else checked_scorer(value)
 
 
 class FrontierSuite(Suite):
@@ -125,20 +110,12 @@ class FrontierSuite(Suite):
     kind: Literal["frontier"] = "frontier"
     data: Prompts
     against: Model = Field(description="the reference that the distance is taken from")
-    proxy: Annotated[str, Port("reward")] = Field(description="what was optimised: a reward stage, or scorer:NAME")
+    proxy: Scoring = Field(description="what was optimised: a reward stage, or scorer:NAME")
     gold: ScorerName | None = Field(None, description="what was wanted: the scorer that training never saw")
     best_of: list[int] = Field(
         default_factory=list, description="numbers of answers to choose from, e.g. [2, 4, 8, 16]"
     )
     max_new_tokens: int = Field(256, ge=1)
-
-    def narrow(self, field: str, port: Port) -> Port | None:
-        return None if field == "proxy" and is_scorer(self.proxy) else port
-
-    @field_validator("proxy")
-    @classmethod
-    def _scorer(cls, value: str) -> str:
-        return checked_scorer(value)
 
     @field_validator("best_of")
     @classmethod

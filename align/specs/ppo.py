@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from align.artifact.digests import of_file
-from align.specs.asking import ScorerName
+from align.specs.asking import SCORER, checked_scorer
 from align.specs.base import Model, Port, Settings, Spec
 from align.specs.training import LoRA, Scheduler
 
-SCORER, FILE = "scorer:", "file:"
+FILE = "file:"
 
 
 def split_file(use: str) -> tuple[Path, str]:
@@ -23,15 +23,13 @@ def split_file(use: str) -> tuple[Path, str]:
 
 def _checked_use(use: str) -> str:
     """Whether a programmatic reward is written as one; names of stages are the recipe's to check."""
-    if use.startswith(SCORER) and use.removeprefix(SCORER) not in get_args(ScorerName):
-        raise ValueError(f"{use} is no scorer; expected scorer:NAME with NAME one of {', '.join(get_args(ScorerName))}")
     if use.startswith(FILE):
         path, function = split_file(use)
         if not function.isidentifier() or path.suffix != ".py":
             raise ValueError(f"{use} names no function; expected file:PATH.py:FUNCTION")
         if not path.is_file():
             raise ValueError(f"there is no file {path}")
-    return use
+    return checked_scorer(use)
 
 
 class RewardTerm(Settings):

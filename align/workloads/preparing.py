@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import resource
 import tempfile
 import time
@@ -15,8 +14,9 @@ import orjson
 from align.artifact.inputs import Inputs, SourceInput
 from align.specs.prepare import PrepareSpec
 from align.stages import prepare
+from align.workloads import chats as invented
+from align.workloads.chats import Planted
 
-TURNS = (30, 60, 15, 40)  # words; with the names of fields about 1 KB a row
 MEBI = 1 << 20
 
 
@@ -45,13 +45,8 @@ def chats(plan: dict[str, Any]) -> dict[str, Any]:
 
 
 def write_chats(path: Path, rows: int) -> int:
-    """Invented chats of two questions and answers; returns the file's size in bytes."""
-    draw = random.Random(0)
-    words = ["".join(draw.choices("abcdefghijklmnopqrstuvwxyz", k=draw.randint(2, 9))) for _ in range(5000)]
-    parts = [" ".join(draw.choices(words, k=size)) for _ in range(200) for size in TURNS]
+    """Invented chats, none like another; returns the file's size in bytes."""
     with path.open("wb", buffering=MEBI) as file:
-        for number in range(rows):
-            said = [f"{number} {parts[draw.randrange(200) * 4 + turn]}" for turn in range(4)]
-            messages = [{"role": ("user", "assistant")[turn % 2], "content": text} for turn, text in enumerate(said)]
-            file.write(orjson.dumps({"messages": messages, "id": str(number), "source": f"s{number % 5}"}) + b"\n")
+        for number, (_, row) in enumerate(invented.chats(rows, planted=Planted(same=0.0, nearly=0.0, leaked=0.0))):
+            file.write(orjson.dumps({**row, "id": str(number), "source": f"s{number % 5}"}) + b"\n")
     return path.stat().st_size
