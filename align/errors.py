@@ -15,8 +15,17 @@ AlignError              1   our fault: shown with its traceback
 
 from __future__ import annotations
 
+import difflib
 import signal
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`Did you mean beta?`, all that is known where nothing is near, and nothing where nothing is known."""
+    known = list(dict.fromkeys(known))
+    close = difflib.get_close_matches(word, known, 1, 0.5)
+    return f"Did you mean {close[0]}?" if close else f"Known: {', '.join(known)}." if known else ""
 
 
 class AlignError(Exception):
@@ -49,14 +58,14 @@ class Problem:
 
 
 class RecipeError(UserError):
-    def __init__(self, path: str, problems: list[Problem]) -> None:
-        self.path, self.problems = path, problems
-        AlignError.__init__(self, path, problems)
+    def __init__(self, path: str, problems: list[Problem], outcome: str = "nothing was run") -> None:
+        self.path, self.problems, self.outcome = path, problems, outcome
+        AlignError.__init__(self, path, problems, outcome)
 
     def __str__(self) -> str:
         count = len(self.problems)
         width = max(len(p.key) for p in self.problems)
-        lines = [f"{self.path} has {count} problem{'s' if count > 1 else ''}; nothing was run.", ""]
+        lines = [f"{self.path} has {count} problem{'s' if count > 1 else ''}; {self.outcome}.", ""]
         for p in sorted(self.problems, key=lambda p: p.line):
             place = f"line {p.line}" if p.line else "override"
             lines.append(f"  {place:<9} {p.key:<{width}}   {p.message}")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, PrivateAttr, Tag, ValidationError
 
 from align import gates
-from align.errors import Problem, RecipeError
+from align.errors import Problem, RecipeError, did_you_mean
 from align.recipe_yaml import Document, read_document
 from align.specs import STAGES, EvaluateSpec, MixSpec, PrepareSpec, SelectSpec, Settings, Spec
 from align.specs.suites import SUITES
@@ -108,7 +109,7 @@ def _parse(document: Document) -> tuple[Recipe | None, list[Problem]]:
         if not isinstance(body, dict) or not isinstance(kind, str) or kind not in STAGES:
             found = f"unknown kind {kind}" if kind else "a stage needs a kind"
             problems.append(
-                document.problem(f"{place}.kind" if kind else place, f"{found}. {_did_you_mean(str(kind), STAGES)}")
+                document.problem(f"{place}.kind" if kind else place, f"{found}. {did_you_mean(str(kind), STAGES)}")
             )
             continue
         try:
@@ -137,22 +138,30 @@ def _explain(error: ValidationError, model: type[Settings], place: str, document
         keys, model_there = _place(model, item["loc"])
         path = ".".join([*filter(None, [place]), *keys])
         if item["type"] == "extra_forbidden":
-            message = f"unknown key. {_did_you_mean(keys[-1], _fields(model_there))}"
+            message = f"unknown key. {did_you_mean(keys[-1], _fields(model_there))}"
         elif item["type"] == "missing":
             message = "is missing" + _described(model, keys)
         elif item["type"] == "union_tag_not_found":
             path, message = f"{path}.kind", f"is missing. Known: {', '.join(SUITES)}."
         elif item["type"] == "union_tag_invalid":
             path, tag = f"{path}.kind", str(item.get("ctx", {}).get("tag"))
-            message = f"unknown kind {tag}. {_did_you_mean(tag, SUITES)}"
+            message = f"unknown kind {tag}. {did_you_mean(tag, SUITES)}"
         elif item["type"] == "value_error":
             message = item["msg"].removeprefix("Value error, ")
+        elif item["type"] == "literal_error":
+            message = _no_option(str(item["input"]), str(item.get("ctx", {}).get("expected")))
         elif item["type"] == "string_pattern_mismatch":
             message = f"{item['input']!r} cannot be a name: letters, digits, - and _ only"
         else:
             message = f"found {item['input']!r}; {item['msg'][0].lower()}{item['msg'][1:]}{_described(model, keys)}"
         problems.append(document.problem(path, message.strip()))
     return problems
+
+
+def _no_option(found: str, expected: str) -> str:
+    """pydantic writes the options as `'json', 'list' or 'tags'`."""
+    near = difflib.get_close_matches(found, re.findall(r"'([^']*)'", expected), 1, 0.5)
+    return f"found {found!r}; expected {expected}." + (f" Did you mean {near[0]}?" if near else "")
 
 
 def _place(model: type[Settings], loc: tuple[int | str, ...]) -> tuple[list[str], type[Settings]]:
@@ -189,11 +198,6 @@ def _settings_in(annotation: Any) -> type[Settings] | None:
 def _described(model: type[Settings], keys: list[str]) -> str:
     field = model.model_fields.get(keys[0]) if len(keys) == 1 else None
     return f" ({field.description})" if field and field.description else ""
-
-
-def _did_you_mean(word: str, known: Any) -> str:
-    close = difflib.get_close_matches(word, list(known), 1, 0.5)
-    return f"Did you mean {close[0]}?" if close else f"Known: {', '.join(known)}."
 
 
 def check_edges(recipe: Recipe, document: Document) -> list[Problem]:
@@ -237,7 +241,7 @@ def _edge_problem(recipe: Recipe, steps: dict[str, Spec], step: str, reference: 
         return None if port.takes == "model" else f"{name} is a model, expected {_wanted(port)}"
     if name not in steps:
         known = [*steps, *recipe.models, "base"]
-        return f'"{reference}" is not a stage, a data entry or base. {_did_you_mean(name, known)}'
+        return f'"{reference}" is not a stage, a data entry or base. {did_you_mean(name, known)}'
     target = steps[name]
     if target.writes != port.takes:
         return f"{name} gives {_SPOKEN[target.writes]}, expected {_wanted(port)}"

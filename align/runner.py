@@ -9,7 +9,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from align import errors, gates, power
+from align import asked, errors, gates, power
 from align import plan as plans
 from align.artifact.store import Store
 from align.errors import AlignError, Stopped
@@ -99,7 +99,9 @@ def run(recipe: Recipe, store: Store, choice: Choice, listener: Listener) -> Out
     forced = set(names) if choice.force else set()
 
     def look() -> Plan:
-        return plans.make(recipe, store, frozenset(forced), choice.strict_code)
+        plan = plans.make(recipe, store, frozenset(forced), choice.strict_code)
+        asked.check(plan)  # a slice that no row has is told once its rows are prepared, before anything trains
+        return plan
 
     outcome = Outcome(look())
     listener.planned(outcome.plan, [outcome.plan.steps[n] for n in names])

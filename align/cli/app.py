@@ -52,6 +52,7 @@ def validate(recipe: RecipeFile, overrides: Overrides = None) -> None:
       align validate quickstart.yaml stages.dpo.beta=0.3
     """
     found = opening.recipe(recipe, overrides)
+    opening.check_prepared(found)
     steps = found.steps()
     gates = f", {len(found.gates)} gates" if found.gates else ""
     print(
@@ -70,12 +71,13 @@ def plan(recipe: RecipeFile, overrides: Overrides = None, store: StoreFolder = N
       align plan quickstart.yaml stages.dpo.beta=0.3
       align plan quickstart.yaml --json
     """
-    from align import lineage, power
+    from align import asked, lineage, power
     from align import plan as plans
 
     found = opening.recipe(recipe, overrides, quiet=as_json)
     place = lineage.store_at(store, found)
     made = plans.make(found, place)
+    asked.check(made)
     can_show = power.of_plan(made, place)
     if as_json:
         print(json.dumps(made.to_json() | {"detectable": [d.to_json() for d in can_show]}))

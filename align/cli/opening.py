@@ -27,6 +27,18 @@ def recipe(given: str, overrides: list[str] | None = None, quiet: bool = False) 
     return load(path, overrides or [])
 
 
+def check_prepared(recipe: Recipe) -> None:
+    """Holds a recipe against the rows that are prepared already, where its sources are here to say which these are."""
+    from align import asked, lineage
+    from align import plan as plans
+
+    try:
+        plan = plans.make(recipe, lineage.store_at(None, recipe))
+    except UserError:
+        return  # a recipe is sound also where its data are elsewhere
+    asked.check(plan)
+
+
 def _alike(name: str) -> str | None:
     """A recipe with a similar name: in this folder, in recipes/, or shipped."""
     import difflib

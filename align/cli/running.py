@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from align import credentials, lineage, runner, words
+from align import asked, credentials, lineage, runner, words
 from align import plan as plans
 from align.artifact.store import Store
 from align.cli import gating
@@ -56,6 +56,7 @@ def open_display(as_json: bool) -> Display:
 def _dry_run(recipe: Recipe, store: Store, choice: Choice, as_json: bool) -> None:
     names = choice.names(recipe)
     plan = plans.make(recipe, store, frozenset(names if choice.force else ()), choice.strict_code)
+    asked.check(plan)
     if as_json:
         whole = plan.to_json()
         print(json.dumps({**whole, "steps": [s for s in whole["steps"] if s["name"] in names]}))

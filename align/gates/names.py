@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from align.errors import Problem
+from align.errors import Problem, did_you_mean
 from align.gates.language import STORED, Gate, Term, parse
 from align.specs import EvaluateSpec, Spec
 
@@ -187,8 +187,7 @@ def _of_step(step: str, rest: list[str], spec: Spec) -> StepMetric:
 
 
 def hint(word: str, known: Iterable[str]) -> str:
-    known = list(dict.fromkeys(known))
-    close = difflib.get_close_matches(word, known, 1, 0.5)
-    if not close and (deep := word.rpartition(".")[0]):  # METRIC.SLICE: the metric alone may be the misspelt word
-        close = difflib.get_close_matches(deep, known, 1, 0.5)
-    return f"Did you mean {close[0]}?" if close else f"Known: {', '.join(known)}." if known else ""
+    """What was probably meant; of METRIC.SLICE the metric alone may be the misspelt word."""
+    known = list(known)
+    near = difflib.get_close_matches(word, known, 1, 0.5)
+    return did_you_mean(word if near else word.rpartition(".")[0] or word, known)

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import AfterValidator, Field
 
+from align.errors import did_you_mean
 from align.specs.base import Port, Settings
 
 SCORER = "scorer:"
@@ -38,7 +39,8 @@ def is_scorer(use: str | None) -> bool:
 def checked_scorer(use: str) -> str:
     """`scorer:NAME` where NAME is one, or what may be a stage; names of stages are the recipe's to check."""
     if is_scorer(use) and use.removeprefix(SCORER) not in get_args(ScorerName):
-        raise ValueError(f"{use} is no scorer; expected scorer:NAME with NAME one of {', '.join(get_args(ScorerName))}")
+        known = [f"{SCORER}{name}" for name in get_args(ScorerName)]
+        raise ValueError(f"{use} is no scorer. {did_you_mean(use, known)}")
     return use
 
 
@@ -57,12 +59,17 @@ class Suite(Settings):
     """One question asked of a model."""
 
     metrics: ClassVar[dict[str, Better]] = {}
+    own_slices: ClassVar[tuple[str, ...]] = ()  # of a suite that parts its rows itself, whatever slices they have
 
     kind: str
     limit: int | None = Field(None, ge=1, description="only so many rows, the first ones")
 
     def narrow(self, field: str, port: Port) -> Port | None:
         return None if port.takes == "reward" and is_scorer(getattr(self, field)) else port
+
+    def parts(self) -> dict[str, tuple[str, ...]]:
+        """By setting: slices (an axis as `axis_NAME`) of which the rows need at least one."""
+        return {}
 
     def measures(self) -> tuple[str, ...]:
         """The metrics that it can give as it is set; none where they cannot be told before a run."""

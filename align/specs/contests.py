@@ -42,6 +42,8 @@ class PreferenceSuite(Suite):
     temperature: float = Field(0.0, ge=0, description="0 is greedy")
 
     def narrow(self, field: str, port: Port) -> Port | None:
+        if field == "data" and not self.by:
+            return Port("rows", ("preference",))
         return None if field == "by" and self.by == "judge" else super().narrow(field, port)
 
     @model_validator(mode="after")

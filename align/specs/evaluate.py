@@ -15,6 +15,7 @@ from align.specs.base import Model, Port, Spec
 from align.specs.judges import RUNTIME as JUDGE_RUNTIME
 from align.specs.suites import SUITES, AnySuite, BenchmarkSuite
 from align.specs.task_files import content_of
+from align.specs.templates import ChatTemplate, by_content
 
 
 class EvaluateSettings(Spec):
@@ -23,7 +24,7 @@ class EvaluateSettings(Spec):
 
     suites: dict[str, AnySuite] = Field(min_length=1)
     max_length: int = Field(1024, ge=8, description="tokens a row at most")
-    chat_template: str | None = Field(None, description="`chatml`, or a Jinja file, for models that have none")
+    chat_template: ChatTemplate | None = Field(None, description="`chatml`, or a Jinja file, for models that have none")
     precision: Literal["float32", "bfloat16"] = Field(
         "float32", description="of the weights: bfloat16 is several times faster on GPUs, and rounds likelihoods"
     )
@@ -40,11 +41,12 @@ class EvaluateSettings(Spec):
         }
 
     def identity(self) -> dict[str, Any]:
-        """A benchmark's task file counts by what it says; how a judge is reached, and how long it may take, does not count."""
+        """Files of tasks and templates count by what they say; how a judge is reached, and how long it may take, does not."""
         tasks = {name: suite.tasks for name, suite in self.suites.items() if isinstance(suite, BenchmarkSuite)}
         read = {f"suites.{name}.tasks": [content_of(task) for task in named] for name, named in tasks.items()}
         outside = tuple(f".judge.{name}" for name in JUDGE_RUNTIME)
-        return {path: value for path, value in super().identity().items() if not path.endswith(outside)} | read
+        told = by_content(super().identity()) | read
+        return {path: value for path, value in told.items() if not path.endswith(outside)}
 
 
 class MeasureSpec(EvaluateSettings):

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from align.specs.base import Model, Port, Settings
+from align.specs.templates import ChatTemplate
 from align.specs.training import TrainingSpec
 
 
@@ -20,7 +21,7 @@ class Architecture(Settings):
     mlp_width: int | None = Field(None, ge=8, description="8/3 of the width when not given")
     vocab_size: int = Field(ge=300)
     context: int = Field(512, ge=16, description="longest sequence in tokens")
-    chat_template: str = Field("chatml", description="`chatml`, `quickstart`, or a Jinja file")
+    chat_template: ChatTemplate = Field("chatml", description="`chatml`, `quickstart`, or a Jinja file")
 
     @model_validator(mode="after")
     def _divides(self) -> Architecture:

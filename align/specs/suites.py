@@ -132,6 +132,10 @@ class TransferSuite(Generating):
     )
     train: Annotated[str, Port("rows", ("prompt", "text"))] | None = Field(None, description="what was trained on")
 
+    def parts(self) -> dict[str, tuple[str, ...]]:
+        named = {"in_domain": self.in_domain, "near": self.near, "far": self.far}
+        return {setting: (name,) for setting, name in named.items() if name}
+
 
 class ConflictSuite(Generating):
     """Facts that training contradicted: whether answers tell the `new` one, the `old` one, both (blended) or neither.
@@ -154,6 +158,7 @@ class MemorisationSuite(Suite):
     """
 
     metrics: ClassVar = {"gap": "lower", "verbatim_gap": "lower", "loss": "lower", "verbatim": None}
+    own_slices: ClassVar = ("train", "heldout")
 
     kind: Literal["memorisation"] = "memorisation"
     data: Annotated[str, Port("rows", ("messages", "text"))] = Field(description="rows that were trained on")
@@ -175,6 +180,9 @@ class SafetySuite(Generating):
         default_factory=list, description="regular expressions of a refusal, besides the usual English ones"
     )
     max_new_tokens: int = Field(64, ge=1)
+
+    def parts(self) -> dict[str, tuple[str, ...]]:
+        return {"harmful": (*self.harmful, *(f"axis_{name}" for name in self.harmful))}
 
     @field_validator("refusals")
     @classmethod

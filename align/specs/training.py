@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from align.artifact.digests import of_file
 from align.specs.base import Port, Settings, Spec
+from align.specs.templates import ChatTemplate, by_content
 from align.specs.trainer_names import refusal
 
 Scheduler = Literal["linear", "cosine", "constant", "constant_with_warmup"]
@@ -45,7 +44,7 @@ class TrainingSpec(Spec):
         "auto", description="auto: bfloat16 autocast on GPUs that have it"
     )
     lora: LoRA | None = None
-    chat_template: str | None = Field(None, description="`chatml`, or a Jinja file, for a model that has none")
+    chat_template: ChatTemplate | None = Field(None, description="`chatml`, or a Jinja file, for a model that has none")
     drop_budget: float = Field(
         0.01, ge=0, le=1, description="share of rows that may be cut short or left out by max_length"
     )
@@ -68,10 +67,7 @@ class TrainingSpec(Spec):
     checkpoint_activations: bool = Field(False, description="trade a third more compute for activation memory")
 
     def identity(self) -> dict[str, Any]:
-        """A template given as a file counts by what it says, not by where it lies."""
-        template = Path(self.chat_template or "")
-        told = {"chat_template": of_file(template)} if self.chat_template and template.is_file() else {}
-        return super().identity() | told
+        return by_content(super().identity())
 
     @field_validator("keep")
     @classmethod

@@ -7,7 +7,8 @@ Choice    by selection sampling (Knuth, TAOCP 2, 3.4.2 S): each entry is read on
           other; then the entries are laid together at random, in proportion to what is left of each. `mix_seed` alone
           decides. Memory does not grow with the rows.
 Split     a prompt set aside in an entry's holdout does not come back: only the parts named are read.
-Metrics   rows/train; mixed/ENTRY, rows taken of each; repeated/ENTRY, how many of them a second time or more.
+Metrics   rows/train; mixed/ENTRY, rows taken of each; repeated/ENTRY, how many of them a second time or more;
+          slices/train and axes/train, with the rows of each.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from align.artifact.inputs import Inputs, RowsInput
-from align.data import card
+from align.data import card, slices
 from align.data.store_rows import Row, RowWriter, read_rows
 from align.errors import DataError, Stopped
 from align.specs.mix import MixSpec
@@ -42,7 +43,7 @@ def run(spec: MixSpec, inputs: Inputs, out: Path, tracker: Tracker) -> dict[str,
                 if tracker.stop_requested:
                     raise Stopped
     tracker.progress(sum(wanted), sum(wanted))
-    metrics: dict[str, float] = {"rows/train": sum(wanted)}
+    metrics: dict[str, float] = {"rows/train": sum(wanted)} | slices.counted(out, ["train"])
     for source, have, took in zip(sources, there, wanted, strict=True):
         again = max(0, took - have)
         told = f"{source.name}: {took:,} of {have:,} rows, {took / sum(wanted):.1%} of the mixture"

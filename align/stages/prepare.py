@@ -16,7 +16,8 @@ counted of rows (lengths, sources, health) is counted before leaks and near dupl
 Metrics: rows/read, rows/kept, rows/dropped, rows/train, rows/holdout, dropped/REASON; where one row gives several or several
 become one, rows/expanded, rows/joined and rows/ties (align/data/ledger.py); copies/rows, copies/prompts, copies/ids; sources,
 sources/largest; characters/*; of preferences health/* (align/data/pair_health.py); duplicates/exact, near, prompts and
-near_prompts; with `against` leakage/rows, exact, ngram and near, and the same for each reference (leakage/REFERENCE/rows).
+near_prompts; slices/PART (how many), slices/PART/NAME (rows), and axes likewise; with `against` leakage/rows, exact, ngram and
+near, and the same for each reference (leakage/REFERENCE/rows).
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ import numpy as np
 
 from align import quickstart
 from align.artifact.inputs import Inputs, SourceInput
-from align.data import card, filters, pair_health
+from align.data import card, filters, pair_health, slices
 from align.data.conversations import CannotConvert
 from align.data.files import RawRow
 from align.data.formats import Format, detect
@@ -93,7 +94,8 @@ def run(spec: PrepareSpec, inputs: Inputs, out: Path, tracker: Tracker) -> dict[
     tracker.progress(ledger.read, ledger.read, dropped=ledger.dropped)
     ties = {"rows/ties": form.ties} if form.ties else {}
     in_parts = {f"rows/{part}": count for part, count in counts.items()}
-    return ledger.metrics() | in_parts | ties | card.metrics(told) | verdict.metrics
+    named = slices.counted(out, parts(spec.holdout))
+    return ledger.metrics() | in_parts | ties | card.metrics(told) | verdict.metrics | named
 
 
 def _read(source: SourceInput, spec: PrepareSpec) -> Iterator[RawRow]:

@@ -8,7 +8,7 @@ Text      of a conversation is its turns, joined by a blank line and without a c
           What stands beyond max_length tokens is not read (rows/cut); a row of fewer than two tokens has no perplexity and stays.
 Memory    every model that a limit names, in float32; rows pass by in blocks.
 Metrics   rows/read, rows/kept, rows/dropped, dropped/REASON; perplexity/p5, p50, p95 and reward/p5, p50, p95 over all rows
-          read; rows/cut.
+          read; rows/cut; slices/train and axes/train, with the rows of each.
 When      to leave out what a model takes for noise (very high perplexity) or for copied boilerplate (very low). Neither measures
           quality: look at what is dropped before training without it.
 """
@@ -24,7 +24,7 @@ from typing import Any
 import torch
 
 from align.artifact.inputs import Inputs, ModelInput
-from align.data import card
+from align.data import card, slices
 from align.data.ledger import Ledger
 from align.data.render import render_rows
 from align.data.store_rows import Row, RowWriter, read_rows
@@ -79,7 +79,8 @@ def run(spec: SelectSpec, inputs: Inputs, out: Path, tracker: Tracker) -> dict[s
         *(f"- {n}" for n in tracker.notes),
     ]
     (out / card.CARD).write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return ledger.metrics() | {"rows/train": ledger.kept, "rows/cut": len(cut)} | _percentiles(seen)
+    counts = {"rows/train": ledger.kept, "rows/cut": len(cut)} | slices.counted(out, ["train"])
+    return ledger.metrics() | counts | _percentiles(seen)
 
 
 def _measures(spec: SelectSpec, inputs: Inputs, cut: list[int]) -> dict[str, tuple[Measure, Limits]]:

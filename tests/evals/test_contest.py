@@ -17,7 +17,7 @@ from align.scoring import judge as judging
 from align.specs.contests import PreferenceSuite
 from align.specs.judges import Judge
 from tests.endpoint import endpoint, shown
-from tests.subjects import asked, assistant, saying, user
+from tests.subjects import asked, saying, user
 
 PROMPTS = [{"prompt": user(text)} for text in ("what is a fox ?", "a dog", "the mat", "fox")]
 KEY = "sk-secret-of-the-test"
@@ -149,9 +149,7 @@ def test_the_key_is_sent_and_stands_nowhere_else(subject: Subject, tmp_path: Pat
     assert files and not any(KEY in text for text in files)
 
 
-def test_prompts_without_a_decider_are_refused(subject: Subject) -> None:
-    with pytest.raises(DataError, match="prompts have no two answers to choose between"):
-        asked(PreferenceSuite(data="p"), subject, PROMPTS)
+def test_pairs_are_judged_by_likelihood_and_by_own_answers(subject: Subject) -> None:
     rows = [{**PROMPTS[0], "chosen": assistant("a cat sat"), "rejected": assistant("the fox")}]
     suite = PreferenceSuite(data="p", against="m", by="scorer:length", max_new_tokens=8)
     both = asked(suite, saying(subject, "a"), rows, "preference", against=saying(subject, "a b"))

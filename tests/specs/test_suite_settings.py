@@ -58,6 +58,32 @@ def test_models_know_the_evaluated_one_they_grew_from_past_those_that_are_not(tm
         ("kind: format, ", "", "stages.evaluate.suites.shape.kind", "is missing"),
         ("kind: format", "kind: fromat", "stages.evaluate.suites.shape.kind", "Did you mean format?"),
         ("max_new_tokens: 8", "scorers: [stops]", "stages.evaluate.suites.kl.scorers", "unknown key"),
+        (
+            "kl: {data: probes, against: sft, max_new_tokens: 8}",
+            "preference: {data: probes, against: sft}",
+            "stages.evaluate.suites.preference.data",
+            "probes holds prompt rows, expected preference rows",
+        ),
+        (
+            "{kind: format,",
+            "{kind: format, temprature: 1,",
+            "stages.evaluate.suites.shape.temprature",
+            "mean temperature",
+        ),
+        ("structure: list", "structure: lists", "stages.evaluate.suites.shape.structure", "Did you mean list?"),
+        ("suites:", "chat_template: chatlm\n    suites:", "stages.evaluate.chat_template", "Did you mean chatml?"),
+        (
+            "kind: format",
+            "kind: health, against: sft, gold: legnth",
+            "stages.evaluate.suites.shape.gold",
+            "mean length?",
+        ),
+        (
+            "kind: format",
+            "kind: health, against: sft, proxy: 'scorer:legnth'",
+            "stages.evaluate.suites.shape.proxy",
+            "Did you mean scorer:length?",
+        ),
         ("against: sft", "against: pairs", "stages.evaluate.suites.kl.against", "pairs gives rows, expected a model"),
     ],
 )

@@ -7,7 +7,6 @@ accuracy that DPO training logs; ties count as half). With `by`, two models' own
 from __future__ import annotations
 
 from align.data.render import render_preference
-from align.errors import DataError
 from align.evals import asking
 from align.evals.asking import Subject, Tokens
 from align.evals.contract import Ask
@@ -17,11 +16,6 @@ from align.evals.suites import contest
 
 def measure(ask: Ask) -> Measured:
     of_pairs = ask.row_type == "preference"
-    if not of_pairs and not ask.suite.by:
-        raise DataError(
-            f"{ask.where}.data", "prompts have no two answers to choose between", "preference rows",
-            "Or name the other model in against, and in by who decides (scorer:NAME, a reward stage, judge).",
-        )  # fmt: skip
     of_likelihood = (2 if ask.suite.against else 1) if of_pairs else 0
     passes = of_likelihood + (3 if ask.suite.by else 0)
     measured = about(ask.rows)
