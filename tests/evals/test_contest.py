@@ -17,7 +17,7 @@ from align.scoring import judge as judging
 from align.specs.contests import PreferenceSuite
 from align.specs.judges import Judge
 from tests.endpoint import endpoint, shown
-from tests.subjects import asked, saying, user
+from tests.subjects import asked, assistant, saying, user
 
 PROMPTS = [{"prompt": user(text)} for text in ("what is a fox ?", "a dog", "the mat", "fox")]
 KEY = "sk-secret-of-the-test"
