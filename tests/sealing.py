@@ -44,6 +44,7 @@ def seal_step(
             parents={field: parent_of(store, plan, step, field) for field in step.edges},
             files={},
             digest="",
+            row_type=getattr(step.spec, "as_", None),
             rows={"train": 3},
             metrics=metrics or {"loss": 1.5},
             started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

@@ -82,7 +82,7 @@ def ask_of(
 
     def rows_of(field: str) -> list[Row]:
         source, wanted = inputs.rows(f"{where}.{field}"), suite.references()[field][1].row_types
-        return list(read_rows(source.files, source.type, _as_type(source, wanted)))
+        return list(read_rows(source.files, source.type, as_type(source, wanted)))
 
     others = Others(
         lambda field: opener.subject(inputs.model(f"{where}.{field}")),
@@ -95,11 +95,11 @@ def ask_of(
     rows = rows_of("data")[: suite.limit]
     if not rows:
         raise DataError(f"{where}.data", f"{source.name} has no rows", "A suite asks at least one")
-    row_type = _as_type(source, suite.references()["data"][1].row_types)
+    row_type = as_type(source, suite.references()["data"][1].row_types)
     return Ask(suite, subject, rows, row_type, progress, others, where), source
 
 
-def _as_type(source: RowsInput, wanted: tuple[str, ...]) -> str:
+def as_type(source: RowsInput, wanted: tuple[str, ...]) -> str:
     """The rows' own type where it is wanted, else the first wanted one that they can be cast to."""
     return next((w for w in wanted if source.type == w), None) or next(
         w for w in wanted if source.type in CASTS.get(w, ())

@@ -22,7 +22,7 @@ from align.step import input_of
 Row = dict[str, Any]
 Tell = Callable[[dict[str, Any]], None]
 
-TRIAL_ROWS = 256  # the longest ones of an entry's sample
+TRIAL_ROWS = 256  # the longest ones of an entry's sample, one of each slice and axis first
 
 
 @dataclass
@@ -103,10 +103,21 @@ class Context:
             raise UserError(f"data.{entry.name}", f"no row of part {part} was found in the sample")
         if not path.is_file():
             folder.mkdir(parents=True, exist_ok=True)
-            longest = sorted(rows, key=lambda row: -sum(map(len, texts_of(row).values())))[:TRIAL_ROWS]
+            longest = sorted(rows, key=lambda row: -sum(map(len, texts_of(row).values())))
             with RowWriter(folder, entry.row_type, (part,)) as writer:
-                for row in longest:
+                for row in _of_every_kind(longest)[:TRIAL_ROWS]:
                     writer.write(part, row)
         return RowsInput(
             f"{entry.name}.{part}", (path,), entry.row_type, min(len(rows), TRIAL_ROWS), f"sample of {path}"
         )
+
+
+def _of_every_kind(rows: list[Row]) -> list[Row]:
+    """The rows with the first of each slice and axis before the others, so that few of them hold all."""
+    first: dict[tuple[str, str], int] = {}
+    for number, row in enumerate(rows):
+        for kind in ("slice", "axis"):
+            if row.get(kind):
+                first.setdefault((kind, row[kind]), number)
+    ahead = dict.fromkeys(sorted(first.values()))
+    return [rows[number] for number in ahead] + [row for number, row in enumerate(rows) if number not in ahead]

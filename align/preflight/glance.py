@@ -1,6 +1,6 @@
 """What a run looks at by itself before its first stage trains: the first prepared rows under each tokenizer and template.
 
-Nothing is tried and no weights are read, so that it costs about a second; `align check` does the rest.
+And every suite's rows. Nothing is tried and no weights are read, so that it costs about a second; `align check` does the rest.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 from align.artifact.store import Store
 from align.job import Job
 from align.models.quiet import quiet
-from align.preflight import entries, stages
+from align.preflight import entries, stages, suites
 from align.preflight.context import Context, Tell
 
 
@@ -23,3 +23,4 @@ def look(request: dict[str, Any], tell: Tell) -> None:
         context = Context(request["recipe"], jobs, store, store.root / "nothing is written", tell, static=True)
         entries.glance(context)
         stages.examine(context, set(request["to_run"]))
+        suites.examine(context)

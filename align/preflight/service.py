@@ -20,7 +20,7 @@ from align.artifact.store import Store
 from align.findings import worst
 from align.job import Job
 from align.models.quiet import quiet
-from align.preflight import across, bases, cost, entries, stages
+from align.preflight import across, bases, cost, entries, stages, suites
 from align.preflight.context import Context, Tell
 from align.serving import serve
 
@@ -38,6 +38,7 @@ def answer(request: dict[str, Any], tell: Tell) -> None:
         if not context.static:
             bases.examine(context)
         stages.examine(context)
+        suites.examine(context)
         told = {"steps": {}} if context.static else cost.examine(context, set(request["to_run"]))  # measured on trials
     seconds = time.monotonic() - began
     tell({"event": "checked", "state": worst(context.findings), "cost": told, "seconds": seconds})

@@ -29,7 +29,7 @@ from align.specs.evaluate import EvaluateSettings
 from align.step import RUN
 
 STEPS = 3  # the first of them warms up
-ASKED = 4  # rows of an evaluation suite
+ASKED, ASKED_PARTS = 4, 24  # rows of an evaluation suite, and of one that needs several slices
 CPU_FLOPS = 2e11  # of a step on the CPU; 6 a parameter and token (Kaplan et al. 2020, 2001.08361)
 CPU_LOGITS = 5e7  # of a step on the CPU: with large vocabularies they take longer than the layers
 CPU_TOKENS, GPU_TOKENS = 16, 64  # of a sampled answer
@@ -146,8 +146,11 @@ def small(spec: Any, weights: int, vocabulary: int) -> Any:
         }
         return spec.model_copy(update=change)
     if isinstance(spec, EvaluateSettings):
-        few = {"limit": ASKED, "max_new_tokens": GPU_TOKENS if cuda else CPU_TOKENS}
-        suites = {name: _few(suite, few) for name, suite in spec.suites.items()}
+        few = {"max_new_tokens": GPU_TOKENS if cuda else CPU_TOKENS}
+        suites = {
+            name: _few(suite, few | {"limit": ASKED_PARTS if suite.parts() else ASKED})
+            for name, suite in spec.suites.items()
+        }
         return spec.model_copy(update={"suites": suites})
     return spec
 

@@ -52,6 +52,14 @@ def regex(value: str) -> str:
     return value
 
 
+def scorers_of(suite: Settings) -> list[ScorerName]:
+    """The scorers that a suite's settings name."""
+    named = [*getattr(suite, "scorers", ()), getattr(suite, "scorer", None), getattr(suite, "gold", None)]
+    uses = [getattr(suite, field, None) for field in ("by", "proxy")]
+    named += [use.removeprefix(SCORER) for use in uses if use and is_scorer(use)]
+    return [name for name in get_args(ScorerName) if name in named]
+
+
 Scoring = Annotated[str, Port("reward"), AfterValidator(checked_scorer)]  # a reward stage, or scorer:NAME
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from align.errors import DataError
@@ -11,18 +12,23 @@ from align.scoring.named import names
 
 
 def measure(ask: Ask) -> Measured:
-    facts = [_facts(row, f"{ask.where}.data, row {number:,}") for number, row in enumerate(ask.rows, 1)]
+    told_of = facts(ask.rows, ask.where)
     measured = about(ask.rows)
     measured.answers = ask.answers()
     told = [
         (any(names(e.answer.text, f) for f in old), any(names(e.answer.text, f) for f in new))
-        for e, (old, new) in zip(measured.answers, facts, strict=True)
+        for e, (old, new) in zip(measured.answers, told_of, strict=True)
     ]
     measured.add("new", [n and not o for o, n in told])
     measured.add("old", [o and not n for o, n in told])
     measured.add("blended", [o and n for o, n in told])
     measured.add("neither", [not o and not n for o, n in told])
     return measured
+
+
+def facts(rows: Sequence[Row], where: str) -> list[tuple[list[str], list[str]]]:
+    """The old and the new facts of each row. Raises DataError where one has none."""
+    return [_facts(row, f"{where}.data, row {number:,}") for number, row in enumerate(rows, 1)]
 
 
 def _facts(row: Row, where: str) -> tuple[list[str], list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from align.errors import DataError
@@ -9,6 +10,7 @@ from align.evals.contract import Ask
 from align.evals.measured import Measured, Row, about
 from align.evals.structure import STRUCTURES, matches, other_turn, spelled_special
 from align.scoring.episode import Episode
+from align.specs.suites import FormatSuite
 
 
 def measure(ask: Ask) -> Measured:
@@ -17,7 +19,7 @@ def measure(ask: Ask) -> Measured:
         tokenizer.all_special_ids
     )
     names = {str(t) for t in tokenizer.all_special_tokens}
-    wanted = [_declared(ask, number, row) for number, row in enumerate(ask.rows, 1)]
+    wanted = declared(ask.suite, ask.rows, ask.where)
     measured = about(ask.rows)
     measured.answers = ask.answers()
     checks = [_checks(e, special, names, w) for e, w in zip(measured.answers, wanted, strict=True)]
@@ -41,14 +43,19 @@ def _checks(episode: Episode, special: set[int], names: set[str], wanted: dict[s
     return found | ({"structure": matches(text, **wanted)} if wanted else {})
 
 
-def _declared(ask: Ask, number: int, row: Row) -> dict[str, str]:
+def declared(suite: FormatSuite, rows: Sequence[Row], where: str) -> list[dict[str, str]]:
+    """The form of each row's answer. Raises DataError where a row says one that is not known."""
+    return [_declared(suite, row, f"{where}.data, row {number:,}") for number, row in enumerate(rows, 1)]
+
+
+def _declared(suite: FormatSuite, row: Row, where: str) -> dict[str, str]:
     """{"structure": ...} or {"pattern": ...}: the row's own, else the suite's, else nothing."""
     meta: dict[str, Any] = row.get("meta") or {}
     own = {name: meta[name] for name in ("structure", "pattern") if meta.get(name)}
     if own.get("structure") not in (None, *STRUCTURES):
         raise DataError(
-            f"{ask.where}.data, row {number:,}", f"meta.structure is {own['structure']!r}",
+            where, f"meta.structure is {own['structure']!r}",
             f"One of {', '.join(STRUCTURES)}", "Correct the row, or give a pattern instead.",
         )  # fmt: skip
-    suites = {"structure": ask.suite.structure, "pattern": ask.suite.pattern}
+    suites = {"structure": suite.structure, "pattern": suite.pattern}
     return own or {name: value for name, value in suites.items() if value}

@@ -13,7 +13,7 @@ from align.evals.measured import Measured, Row, about
 
 
 def measure(ask: Ask) -> Measured:
-    asked = [_instructions(f"{ask.where}.data, row {number:,}", row) for number, row in enumerate(ask.rows, 1)]
+    asked = instructions(ask.rows, ask.where)
     measured = about(ask.rows)
     measured.answers = ask.answers()
     texts = [episode.answer.text for episode in measured.answers]
@@ -26,6 +26,11 @@ def measure(ask: Ask) -> Measured:
                 own = [[(name, kept) for name, kept in row if family(name) == part] for row in found]
                 _add_share(measured, f"instruction_strict/{part}", own)
     return measured
+
+
+def instructions(rows: Sequence[Row], where: str) -> list[list[tuple[str, Check]]]:
+    """What each row asks for. Raises DataError where a row asks for nothing, or for what nobody can check."""
+    return [_instructions(f"{where}.data, row {number:,}", row) for number, row in enumerate(rows, 1)]
 
 
 def _add_share(measured: Measured, metric: str, found: Sequence[Sequence[tuple[str, bool]]]) -> None:

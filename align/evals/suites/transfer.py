@@ -14,13 +14,14 @@ from align.evals.measured import Measured, Row, about
 from align.evals.nearness import nearest_distances
 from align.scoring.episode import Episode
 from align.scoring.named import SCORERS, plain
+from align.specs.suites import TransferSuite
 
 THIRDS = ("nearest", "middle", "farthest")
 
 
 def measure(ask: Ask) -> Measured:
     measured = about(ask.rows)
-    _check_slices(ask, measured)
+    check_slices(ask.suite, ask.rows, ask.where)
     measured.answers = ask.answers()
     scores = [SCORERS[ask.suite.scorer](episode.answer) for episode in measured.answers]
     measured.add("score", [next(iter(s.values())) for s in scores])
@@ -36,16 +37,21 @@ def measure(ask: Ask) -> Measured:
     return measured
 
 
-def _check_slices(ask: Ask, measured: Measured) -> None:
-    there = {part for part in measured.slices if part}
+def check_slices(suite: TransferSuite, rows: Sequence[Row], where: str) -> None:
+    """Raises DataError where no row has one of the slices that are compared."""
+    there = {row["slice"] for row in rows if row.get("slice")}
     for name in ("in_domain", "near", "far"):
-        wanted = getattr(ask.suite, name)
+        wanted = getattr(suite, name)
         if wanted and wanted not in there:
             raise DataError(
-                f"{ask.where}.{name}", f"no row has the slice {wanted}",
+                f"{where}.{name}", f"no row{_of_the_first(suite)} has the slice {wanted}",
                 f"Slices there: {', '.join(sorted(there)) or 'none'}",
                 "Name one of them" + ("." if name == "in_domain" else f", or {name}: null."),
             )  # fmt: skip
+
+
+def _of_the_first(suite: TransferSuite) -> str:
+    return f" of the first {suite.limit:,} (its limit)" if suite.limit else ""
 
 
 def _part(measured: Measured, part: str) -> Sample:

@@ -1,0 +1,46 @@
+"""Every suite's rows as they are prepared, held against what the suite needs of them; no model is asked."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+from align.artifact.inputs import RowsInput
+from align.data.store_rows import read_rows
+from align.errors import UserError
+from align.evals import rows as needs
+from align.evals.contract import as_type
+from align.findings import Finding
+from align.job import spec_of
+from align.preflight.context import Context
+from align.specs import Suite
+from align.step import input_of
+
+
+def examine(context: Context) -> None:
+    """A problem for each suite that would refuse its rows; suites of several models are looked at once."""
+    seen: set[str] = set()
+    for step, job in context.jobs.items():
+        stage = step.rpartition(".")[0]
+        if job.kind != "measure" or stage in seen:
+            continue
+        seen.add(stage)
+        for name, suite in spec_of(job).suites.items():
+            where = f"stages.{stage}.suites.{name}"
+            try:
+                _examine(context, step, f"suites.{name}.data", suite, where)
+            except UserError as error:
+                remedy = str(UserError("", error.expected, "", error.remedy))
+                context.add(Finding("problem", error.where or where, error.found, remedy))
+
+
+def _examine(context: Context, step: str, field: str, suite: Suite, where: str) -> None:
+    edge = context.jobs[step].edges.get(field)
+    sealed = context.store.find(edge["kind"], edge["key"]) if edge and "key" in edge else None
+    if edge is None or sealed is None:
+        return
+    source = input_of(edge["name"], sealed, edge["part"], context.store)
+    assert isinstance(source, RowsInput)
+    wanted = as_type(source, suite.references()["data"][1].row_types)
+    rows = list(islice(read_rows(source.files, source.type, wanted), suite.limit))
+    if rows:
+        needs.check(suite, rows, wanted, where)
