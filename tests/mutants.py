@@ -573,6 +573,48 @@ MUTANTS = [
         ),
     ),
     *_of(
+        "loop/rankings.py",
+        "loop/test_rankings.py",
+        (
+            "rankings are dealt pair by pair",
+            "shared(group, -(-len(group) // self.most))]",
+            "shared(group, len(group))]",
+            "test_every_row_stands_in_one_batch_of_a_pass_with_its_whole_ranking",
+        ),
+        (
+            "the same rankings meet in every pass",
+            'random.Random(f"{self.seed} {number}")',
+            'random.Random(f"{self.seed}")',
+            "test_what_is_trained_on_is_whole_rankings",
+        ),
+    ),
+    *_of(
+        "loop/trl_private.py",
+        "loop/test_rankings.py",
+        (
+            "micro batches of a ragged batch weigh the same",
+            'batch["loss_weight"] = float(own * self.args.world_size * in_step)',
+            'batch["loss_weight"] = 1.0',
+            "test_a_ragged_batch_weighs_every_pair_the_same_however_it_is_cut_up",
+        ),
+        (
+            "an empty micro batch counts in the averages",
+            'batch["told_weight"] = float(all_ranks * in_step)',
+            'batch["told_weight"] = 1.0',
+            "test_a_ragged_batch_weighs_every_pair_the_same_however_it_is_cut_up",
+        ),
+    ),
+    *_of(
+        "loop/trl_private.py",
+        "loop/test_resume.py",
+        (
+            "a resumed pass is drawn again",
+            "lambda: int(self.state.epoch or 0)",
+            "lambda: self.state.global_step",
+            "test_a_stopped_run_resumes_to_the_same_bytes",
+        ),
+    ),
+    *_of(
         "loop/arguments.py",
         "stages/test_reward.py",
         (

@@ -94,6 +94,21 @@ def pairs(count: int, seed: int = 0) -> list[dict[str, Any]]:
     return rows
 
 
+def rankings(count: int, seed: int = 0, most: int = 4) -> list[dict[str, Any]]:
+    """Two to `most` answers to each prompt, the more `warm` in one the better; the two best are alike now and then."""
+    rng = random.Random(seed)
+    rows = []
+    for _ in range(count):
+        answers = rng.randint(2, most)
+        ranks = [1, 1 if answers > 2 and rng.random() < 0.3 else 2, *range(3, answers + 1)]
+        said = [f"{'warm ' * (answers - place)}{'cold ' * place}{sentence(rng, 1, 3)}" for place in range(answers)]
+        prompt = [{"role": "user", "content": sentence(rng)}]
+        rows.append(
+            {"prompt": prompt, "completions": [[{"role": "assistant", "content": s}] for s in said], "ranks": ranks}
+        )
+    return rows
+
+
 def write_rows(folder: Path, row_type: str, rows: Iterable[Mapping[str, Any]], name: str = "data") -> RowsInput:
     folder.mkdir(parents=True, exist_ok=True)
     with RowWriter(folder, row_type) as writer:

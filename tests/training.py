@@ -37,14 +37,18 @@ def dpo_run(world: dict[str, Any], out: Path, tracker: Any = None, **more: Any) 
     return dpo.run(spec, named, out, tracker or Recorder())
 
 
-def assert_two_processes_train_as_one(kind: str, tuned: dict[str, Any], folder: Path) -> None:
+def assert_two_processes_train_as_one(
+    kind: str, tuned: dict[str, Any], folder: Path, micro_batch_size: int = 4
+) -> None:
     run = {"sft": sft_run, "dpo": dpo_run}[kind]
-    alone = run(tuned, folder / "alone", max_steps=4, micro_batch_size=4, batch_size=8)
+    alone = run(tuned, folder / "alone", max_steps=4, micro_batch_size=micro_batch_size, batch_size=8)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", __file__]
     names = ("chats", "held") if kind == "sft" else ("pairs", "held pairs")
     folders = [tuned["base" if kind == "sft" else "sft"].path, *(tuned[name].files[0] for name in names)]
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
-    subprocess.run([*command, kind, *map(str, folders), str(folder / "both")], env=environment, check=True)
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"}
+    subprocess.run(
+        [*command, kind, *map(str, folders), str(folder / "both"), str(micro_batch_size)], env=environment, check=True
+    )
     both = json.loads((folder / "both" / "told.json").read_text())
     assert both["loss"] == pytest.approx(alone["loss"], abs=2e-3)
     assert both["eval_loss"] == pytest.approx(alone["eval_loss"], abs=1e-2)  # the last rows are evaluated twice
@@ -54,13 +58,13 @@ def assert_two_processes_train_as_one(kind: str, tuned: dict[str, Any], folder: 
         assert torch.allclose(a, b, atol=2e-3)
 
 
-def _main(kind: str, base: str, data: str, held: str, out: str) -> None:
+def _main(kind: str, base: str, data: str, held: str, out: str, micro_batch_size: str) -> None:
     row_type = "messages" if kind == "sft" else "preference"
     rows = [RowsInput("data", (Path(path),), row_type, count, "") for path, count in ((data, 300), (held, 40))]
     model = ModelInput("model", Path(base), "digest")
     world = {"base": model, "sft": model, "chats": rows[0], "held": rows[1], "pairs": rows[0], "held pairs": rows[1]}
     run = {"sft": sft_run, "dpo": dpo_run}[kind]
-    metrics = run(world, Path(out), max_steps=4, micro_batch_size=4, batch_size=8)
+    metrics = run(world, Path(out), max_steps=4, micro_batch_size=int(micro_batch_size), batch_size=8)
     if os.environ["RANK"] == "0":
         (Path(out) / "told.json").write_text(json.dumps(metrics))
     torch.distributed.destroy_process_group()

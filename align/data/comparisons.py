@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from typing import Any, NamedTuple
@@ -23,6 +25,7 @@ from align.data.forms import Made, Raw, Row
 _LABELS = {"true": True, "1": True, "false": False, "0": False}
 _TEXT_KEYS = ("response", "text", "content", "completion", "answer", "value")
 _SCORE_KEYS = ("score", "rating")
+RANKING_DIGITS = 16
 
 
 # --- pairs ------------------------------------------------------------------------------------------------------------
@@ -183,6 +186,7 @@ def pairs(convert: Callable[[Raw], Judged]) -> Callable[[Raw], Made]:
 
 
 def pairs_of(judged: Judged) -> Made:
+    """All pairs of a ranking; where there are several each says by `ranking` which one it is of."""
     rows, ties = [], 0
     for one, other in combinations(range(len(judged.answers)), 2):
         if judged.scores[one] == judged.scores[other]:
@@ -190,6 +194,10 @@ def pairs_of(judged: Judged) -> Made:
             continue
         best, worst = (one, other) if judged.scores[one] > judged.scores[other] else (other, one)
         rows.append({"prompt": judged.prompt, "chosen": judged.answers[best], "rejected": judged.answers[worst]})
+    if len(rows) > 1:
+        told = json.dumps(judged, sort_keys=True, default=str)  # the rows are not checked yet
+        ranking = hashlib.sha256(told.encode()).hexdigest()[:RANKING_DIGITS]
+        rows = [{**row, "ranking": ranking} for row in rows]
     return Made(rows, ties)
 
 

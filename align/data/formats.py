@@ -27,7 +27,7 @@ from align.errors import DataError
 
 _TEXTS = frozenset({"id", "source", "slice", "axis"})
 _NUMBERS = frozenset({"weight", "margin"})
-_TYPES_WITH_MARGIN = ("preference",)
+_OF_PAIRS = ("preference",)
 _NOT_TEXT = frozenset({"image", "images", "video", "videos", "audio", "audios", "tools", "functions"})
 _EMPTY = (None, "", "[]", "null", "{}")
 _IFEVAL_ID = "key"
@@ -49,7 +49,8 @@ class Format:
 
     def __post_init__(self) -> None:
         self._read = frozenset((*self.form.needs, *self.form.uses))
-        self._numbers = _NUMBERS if self.row_type in _TYPES_WITH_MARGIN else _NUMBERS - {"margin"}
+        self._numbers = _NUMBERS if self.row_type in _OF_PAIRS else _NUMBERS - {"margin"}
+        self._texts = _TEXTS | {"ranking"} if self.row_type in _OF_PAIRS else _TEXTS
         self._is_prompt = self.row_type == "prompt"
 
     @property
@@ -83,7 +84,7 @@ class Format:
         for name, value in raw.items():
             if value is None or name in self._read:
                 continue
-            if name in _TEXTS and type(value) is str and value:
+            if name in self._texts and type(value) is str and value:
                 found[name] = value
             elif name in found or name in found.get("meta", ()) or (name == _IFEVAL_ID and "id" in found):
                 continue

@@ -49,6 +49,7 @@ class RenderedPair:
     prompt_ids: list[int]
     chosen_ids: list[int]
     rejected_ids: list[int]
+    ranking: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,8 @@ def render_preference(rows: Iterable[Mapping[str, Any]], tokenizer: Tokenizer) -
         prompts, answers = ids[: len(batch)], ids[len(batch) :]
         for number, answer in enumerate(answers):
             _check_stop(answer, tokenizer, f"row {first + number % len(batch):,}")
-        yield from map(RenderedPair, prompts, answers[: len(batch)], answers[len(batch) :])
+        rankings = [row.get("ranking") for row in batch]
+        yield from map(RenderedPair, prompts, answers[: len(batch)], answers[len(batch) :], rankings)
         first += len(batch)
 
 
@@ -151,7 +153,7 @@ def truncate_pairs(
             counts["truncated_rows"] += 1
             counts["truncated_tokens"] += sum(cut)
             counts["truncated_stops"] += sum(1 for tokens in cut if tokens)
-            yield RenderedPair(pair.prompt_ids, pair.chosen_ids[:room], pair.rejected_ids[:room])
+            yield RenderedPair(pair.prompt_ids, pair.chosen_ids[:room], pair.rejected_ids[:room], pair.ranking)
 
 
 def _batches(rows: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:

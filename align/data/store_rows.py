@@ -45,7 +45,13 @@ _FIELDS: dict[str, list[tuple[str, pa.DataType]]] = {
     "text": [("text", pa.string())],
     "messages": [("messages", _MESSAGES)],
     "prompt": [("prompt", _MESSAGES), ("reference", pa.string()), ("meta", pa.string())],  # meta is JSON text
-    "preference": [("prompt", _MESSAGES), ("chosen", _MESSAGES), ("rejected", _MESSAGES), ("margin", pa.float64())],
+    "preference": [
+        ("prompt", _MESSAGES),
+        ("chosen", _MESSAGES),
+        ("rejected", _MESSAGES),
+        ("margin", pa.float64()),
+        ("ranking", pa.string()),
+    ],
     "unpaired_preference": [("prompt", _MESSAGES), ("completion", _MESSAGES), ("label", pa.bool_())],
     "ranking": [("prompt", _MESSAGES), ("completions", _ANSWER_LISTS), ("ranks", pa.list_(pa.int64()))],
     "scored_generation": [("prompt", _MESSAGES), ("completion", _MESSAGES), ("score", pa.float64())],
@@ -224,7 +230,7 @@ def _read_file(path: Path) -> Iterator[Row]:
     with pq.ParquetFile(path) as file:
         empty = _null_columns(file.metadata)
         columns = [name for name in _leaves(file) if name not in empty]
-        optional = [name for name in (*COMMON_FIELDS, "margin", "reference", "meta") if name in columns]
+        optional = [name for name in (*COMMON_FIELDS, "margin", "ranking", "reference", "meta") if name in columns]
         flagged = sorted({name.split(".")[0] for name in columns if name.endswith(".train")})
         for batch in file.iter_batches(batch_size=ROWS_PER_GROUP, columns=columns):
             for row in batch.to_pylist():

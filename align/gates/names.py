@@ -22,6 +22,7 @@ _SPOKEN = frozenset(
         "logits",
         "eval_logits",
         "rows",
+        "rankings",
         "dropped",
         "leakage",
         "tokens",

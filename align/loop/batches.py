@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,3 +106,19 @@ class PackedCollator:
             "max_length_k": self.longest,
             "real_tokens": real,
         }
+
+
+@dataclass(frozen=True)
+class CountedPairs:
+    """A collator of pairs that says how many there are (`pairs`), and how many tokens of theirs (`real_tokens`).
+
+    Of no pairs it makes a batch of `stand_in` that counts for none: a device must not wait for one that has nothing to do.
+    """
+
+    collator: Callable[[list[dict[str, Any]]], dict[str, Any]]
+    stand_in: dict[str, Any]
+
+    def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        batch = dict(self.collator(rows or [self.stand_in]))
+        tokens = int(batch["attention_mask"].sum()) if rows else 0
+        return {**batch, "pairs": len(rows), "real_tokens": tokens}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from peft import PeftConfig
 from align.errors import DataError, ResourceError, Stopped, TrainingError
 from align.loop import checkpoints
 from align.loop.callbacks import wanted_metric
+from align.loop.rankings import whole
 from align.loop.trl_private import STATE, DpoLoop, RewardLoop, SftLoop
 from align.models.packed import PACKED, supports_packing
 from align.models.quiet import quiet
@@ -78,6 +79,35 @@ def reward_loop(
             model=model, args=arguments, processing_class=tokenizer, train_dataset=data, eval_dataset=eval_data,
             peft_config=adapter,
         )  # fmt: skip
+
+
+def keep_rankings_together(
+    loop: Any, rankings: Sequence[str | None], spec: TrainingSpec, tracker: Any
+) -> dict[str, float]:
+    """Have the pairs of each ranking stand in one batch; `rankings` names each row's, None where it comes of none.
+
+    Returns how many rankings of several pairs there are, as metrics. Without any nothing changes.
+    """
+    groups = [group for group in whole(rankings) if len(group) > 1]
+    if not groups:
+        return {}
+    largest, pairs = max(map(len, groups)), sum(map(len, groups))
+    told = {"rankings": float(len(groups)), "rankings/largest": float(largest)}
+    order = spec.trainer.get("train_sampling_strategy", "random")
+    if order != "random":
+        tracker.note(f"train_sampling_strategy: {order} may spread the pairs of a ranking over several batches")
+        return told
+    batches = loop.keep_together(whole(rankings))
+    tracker.note(
+        f"{pairs:,} pairs come of {len(groups):,} rankings: each ranking's stand in one batch; a pass has {batches.batches:,} "
+        f"batches of {spec.batch_size} pairs at most"
+    )
+    if batches.cut:
+        tracker.note(
+            f"{batches.cut:,} rankings have more than {spec.batch_size} pairs, up to {largest}, and are spread over several "
+            f"batches; batch_size: {largest} would keep them whole"
+        )
+    return told | {"rankings/cut": float(batches.cut)}
 
 
 def train(loop: Any, spec: TrainingSpec, tracker: Any) -> dict[str, float]:

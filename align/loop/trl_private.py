@@ -17,18 +17,22 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 import trl.trainer.utils
+from torch.utils.data import DataLoader
 from transformers.trainer_callback import PrinterCallback, ProgressCallback, TrainerState
 from trl import DPOTrainer, RewardTrainer, SFTTrainer
 
 from align.artifact import crash
 from align.errors import AlignError, TrainingError
 from align.loop import checkpoints, random_state
+from align.loop.batches import CountedPairs
 from align.loop.callbacks import LoopCallback
+from align.loop.rankings import RankedBatches
 from align.specs.training import TrainingSpec
 
 STATE = "trainer_state.json"  # the name under which transformers looks for it
@@ -102,9 +106,13 @@ class Loop:
         """A number summed over all processes."""
         if self.args.world_size == 1:
             return number
-        told = torch.tensor(number, device=self.args.device, dtype=torch.float64)
-        torch.distributed.all_reduce(told)
-        return type(number)(told.item())
+        return type(number)(self._summed_tensor(torch.tensor(number, dtype=torch.float64)).item())
+
+    def _summed_tensor(self: Any, numbers: torch.Tensor) -> torch.Tensor:
+        told = numbers.to(self.args.device, copy=True)
+        if self.args.world_size > 1:
+            torch.distributed.all_reduce(told)
+        return told.cpu()
 
     def agreed(self: Any, *flags: bool) -> list[bool]:
         """Each flag raised if it is raised in any process, so that all of them save, or stop, at the same step."""
@@ -247,14 +255,62 @@ class SftLoop(Loop, SFTTrainer):
 
 
 class PairLoop(Loop):
-    """What loops over pairs share: batches of them hold the chosen sides first, then the rejected ones."""
+    """What loops over pairs share: batches of them hold the chosen sides first, then the rejected ones.
+
+    After `keep_together` the pairs of a ranking stand in one batch. Its micro batches are not equally large then; each
+    weighs what its pairs are of the batch, in the loss and in what is told of it.
+    """
 
     _pairs_evaluated: tuple[int, ...] = ()
+    _ranked: RankedBatches | None = None
+
+    def keep_together(self: Any, groups: Sequence[Sequence[int]]) -> RankedBatches:
+        """Train on batches of whole groups of rows, which together are all rows."""
+        micro_batches = self.args.gradient_accumulation_steps * self.args.world_size
+        size = self.args.per_device_train_batch_size * micro_batches
+        # state.epoch is a whole number where a pass begins, and the same again in a run that resumes within it
+        self._ranked = RankedBatches(groups, size, micro_batches, self.args.seed, lambda: int(self.state.epoch or 0))
+        return self._ranked
+
+    def get_train_dataloader(self: Any) -> Any:
+        if self._ranked is None:
+            return super().get_train_dataloader()  # type: ignore[misc]
+        args, collator = self.args, CountedPairs(self.data_collator, self.train_dataset[0])
+        return self.accelerator.prepare(
+            DataLoader(
+                self.train_dataset, batch_sampler=self._ranked, collate_fn=collator, num_workers=args.dataloader_num_workers,
+                pin_memory=args.dataloader_pin_memory, persistent_workers=args.dataloader_persistent_workers,
+                prefetch_factor=args.dataloader_prefetch_factor,
+            )
+        )  # fmt: skip
+
+    def get_batch_samples(self: Any, *args: Any, **kwargs: Any) -> Any:
+        """TRL's: the micro batches of one optimizer step; each is told its weight in the loss and in the averages."""
+        batches, items = super().get_batch_samples(*args, **kwargs)  # type: ignore[misc]
+        if self._ranked is not None and batches:
+            here = torch.tensor([batch["pairs"] for batch in batches], dtype=torch.float64)
+            everywhere = self._summed_tensor(here)
+            for batch, own, all_ranks in zip(batches, here, everywhere, strict=True):
+                in_step = len(batches) / everywhere.sum()
+                batch["loss_weight"] = float(own * self.args.world_size * in_step)
+                batch["told_weight"] = float(all_ranks * in_step)
+        return batches, items
 
     def compute_loss(self: Any, model: Any, inputs: Any, return_outputs: bool = False, **kwargs: Any) -> Any:
         if not self.model.training:
             self._pairs_evaluated += (len(inputs["input_ids"]) // 2,)
-        return super().compute_loss(model, inputs, return_outputs, **kwargs)
+        inputs.pop("pairs", None)
+        weight, told = inputs.pop("loss_weight", 1.0), inputs.pop("told_weight", 1.0)
+        averages = self._metrics["train"]
+        before = {name: len(values) for name, values in averages.items()}
+        found = super().compute_loss(model, inputs, return_outputs, **kwargs)
+        if told != 1.0:
+            for name, values in averages.items():
+                if name != "num_tokens" and len(values) > before.get(name, 0):
+                    values[-1] *= told
+        if weight == 1.0:
+            return found
+        return (found[0] * weight, found[1]) if return_outputs else found * weight
 
     def log(self: Any, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """TRL's, with a small last batch of an evaluation weighing no more than its pairs."""

@@ -18,6 +18,7 @@ Loss = Literal[
 
 
 class DpoSpec(TrainingSpec):
+    version: ClassVar = 2  # 2: all pairs of a ranking in one batch
     trains: ClassVar = "policy"
     telling: ClassVar = ("eval_rewards/accuracies", "rewards/accuracies", "rewards/margins", "loss")
 

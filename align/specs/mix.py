@@ -10,6 +10,7 @@ from align.specs.base import Port, RowType, Spec
 
 
 class MixSpec(Spec):
+    version: ClassVar = 2  # 2: pairs say which ranking they come of
     writes: ClassVar = "rows"
     seeded: ClassVar = False
     telling: ClassVar = ("rows/train",)

@@ -24,7 +24,7 @@ FORMATS: dict[str, tuple[str, ...]] = {
 
 
 class PrepareSpec(Spec):
-    version: ClassVar = 6
+    version: ClassVar = 7  # 7: pairs say which ranking they come of
     writes: ClassVar = "rows"
     seeded: ClassVar = False
     telling: ClassVar = ("rows/train", "rows/holdout")

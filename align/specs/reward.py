@@ -11,7 +11,7 @@ from align.specs.training import TrainingSpec
 
 
 class RewardSpec(TrainingSpec):
-    version: ClassVar = 2  # 2: the report's estimates carry their standard error
+    version: ClassVar = 3  # 3: all pairs of a ranking in one batch
     writes: ClassVar = "reward"
     trains: ClassVar = "model"
     telling: ClassVar = ("eval_accuracy", "accuracy", "ece", "length_correlation", "loss")

@@ -34,7 +34,11 @@ class TrainingSpec(Spec):
     learning_rate: float = Field(gt=0)
     epochs: float = Field(1.0, gt=0, description="passes over the rows; max_steps wins when given")
     max_steps: int | None = Field(None, ge=1, description="optimizer steps")
-    batch_size: int = Field(32, ge=1, description="rows (pairs, packed sequences) an optimizer step, over all devices")
+    batch_size: int = Field(
+        32,
+        ge=1,
+        description="rows (pairs of whole rankings, packed sequences) an optimizer step at most, over all devices",
+    )
     max_length: int = Field(1024, ge=8, description="tokens a row at most")
     scheduler: Scheduler = "cosine"
     warmup: float = Field(0.05, ge=0, description="share of the steps when below 1, else a number of steps")

@@ -16,9 +16,10 @@ Writes     model/: weights, or with `lora` an adapter with its head, and reward.
 Reference  none. The prior is the body alone.
 Long rows  a pair of which one side is beyond max_length is left out, and counted against drop_budget: cut short it would
            have no stop token to be scored at.
+Batches    all pairs of one ranking stand in one (align/loop/rankings.py), which may then be smaller than batch_size.
 Memory     16 bytes a parameter and the activations of a micro batch; batches hold no padding. Dropout is off.
 Metrics    loss, accuracy, margin, mean_reward, and eval_* of them; ece, length_correlation, accuracy/length_matched,
-           demonstrations/bias, grad_norm, tokens, tokens_per_second, rows/dropped.
+           demonstrations/bias, grad_norm, tokens, tokens_per_second, rows/dropped; of rankings rankings, rankings/largest, cut.
 Prefer     dpo where the policy is all that is wanted: it needs no second model and no sampling.
 """
 
@@ -41,7 +42,7 @@ from align.evals import reward_quality
 from align.evals.reward_quality import ScoredPair
 from align.loop.arguments import autocast_dtype, device, micro_batch_size, rank, reward_arguments
 from align.loop.opening import open_model, prepare_for_pairs
-from align.loop.train import check_budget, reward_loop, train
+from align.loop.train import check_budget, keep_rankings_together, reward_loop, train
 from align.models.load import save_model
 from align.models.lora import lora_config
 from align.models.reward import HEAD, RewardModel, load_reward_model, new_reward_model, write_constants
@@ -82,6 +83,8 @@ def run(spec: RewardSpec, inputs: Inputs, out: Path, tracker: Tracker) -> dict[s
     adapter = lora_config(spec.lora, score_head=HEAD) if spec.lora else None
     arguments = reward_arguments(spec, out / "checkpoints", micro)
     loop = reward_loop(model, arguments, tokenizer, _dataset(pairs), _dataset(held) if held else None, adapter)
+
+    counts |= keep_rankings_together(loop, [pair.ids.ranking for pair in pairs], spec, tracker)
 
     metrics = train(loop, spec, tracker) | counts | {f"eval_{name}": n for name, n in held_counts.items()}
     metrics["pairs"] = float(len(pairs))

@@ -66,8 +66,8 @@ CASES = [
     ("preference", {"messages": ASKED, "rejected_response": "5"}, "ms-swift", [PAIR]),
     (
         "preference", FEEDBACK, "completions with ratings (UltraFeedback) -> pairs",
-        [{"prompt": [user("2+2?")], "chosen": FOUR, "rejected": FIVE, "source": "flan"},
-         {"prompt": [user("2+2?")], "chosen": WORD, "rejected": FIVE, "source": "flan"}],
+        [{"prompt": [user("2+2?")], "chosen": FOUR, "rejected": FIVE, "source": "flan", "ranking": "a88eab2346ccb8e3"},
+         {"prompt": [user("2+2?")], "chosen": WORD, "rejected": FIVE, "source": "flan", "ranking": "a88eab2346ccb8e3"}],
     ),
     (
         "ranking", FEEDBACK, "completions with ratings",
@@ -80,6 +80,7 @@ CASES = [
     ),
     ("preference", {"prompt": "2+2?", "completions": ["5", "4"], "ranks": [2, 1], "axis": "helpful"}, "with ranks -> pairs",
      [{**PAIR, "axis": "helpful"}]),
+    ("preference", {"prompt": "2+2?", "chosen": "4", "rejected": "5", "ranking": "r7"}, "as text", [{**PAIR, "ranking": "r7"}]),
     ("unpaired_preference", {"prompt": "2+2?", "completion": "4", "label": "True"}, "answers judged alone (KTO)", [KTO]),
     ("unpaired_preference", {"messages": ASKED, "kto_tag": True}, "judged by kto_tag (KTO)", [KTO]),
     ("unpaired_preference", {"messages": ASKED, "label": 1}, "judged by label (KTO)", [KTO]),

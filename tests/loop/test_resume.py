@@ -20,7 +20,7 @@ from align.models.load import load_model, save_model
 from align.models.tokenizer import load_tokenizer
 from align.specs import DpoSpec, SftSpec
 from align.stages import dpo, sft
-from tests.tiny import Recorder, chats, inputs, pairs, weights, write_base, write_rows
+from tests.tiny import Recorder, chats, inputs, pairs, rankings, weights, write_base, write_rows
 
 LORA = {"r": 4, "dropout": 0.2}
 
@@ -33,6 +33,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "chats": write_rows(folder / "chats", "messages", chats(60)),
         "held": write_rows(folder / "held", "messages", chats(12, seed=1)),
         "pairs": write_rows(folder / "pairs", "preference", pairs(24)),
+        "rankings": write_rows(folder / "rankings", "ranking", rankings(12)),
         "held pairs": write_rows(folder / "held-pairs", "preference", pairs(9, seed=1)),
     }
 
@@ -57,6 +58,10 @@ def dpo_run(world: dict[str, Any], out: Path, tracker: Recorder, **more: Any) ->
     return dpo.run(spec, named, out, tracker)  # type: ignore[arg-type]
 
 
+def ranked_dpo_run(world: dict[str, Any], out: Path, tracker: Recorder, **more: Any) -> dict[str, float]:
+    return dpo_run(world | {"pairs": world["rankings"]}, out, tracker, **more)
+
+
 def without_speed(metrics: dict[str, float]) -> dict[str, float]:
     return {
         name: value for name, value in metrics.items() if name not in ("tokens_per_second",) and "runtime" not in name
@@ -79,8 +84,9 @@ def curves(recorder: Recorder, after: int = 0) -> list[tuple[int, dict[str, floa
         (sft_run, {"save_every": 7, "lora": LORA}),
         (dpo_run, {"save_every": 4, "eval_every": 3, "keep": "best(rewards/margins)"}),
         (dpo_run, {"save_every": 4, "lora": LORA, "max_steps": 7, "scheduler": "constant"}),
+        (ranked_dpo_run, {"micro_batch_size": 1}),  # 6 batches a pass: cut off in the first and at its end
     ],
-    ids=["sft", "sft with adapter", "dpo", "dpo with adapter"],
+    ids=["sft", "sft with adapter", "dpo", "dpo with adapter", "dpo on rankings"],
 )
 def test_a_stopped_run_resumes_to_the_same_bytes(world: dict[str, Any], tmp_path: Path, run: Any, more: Any) -> None:
     whole = Recorder()

@@ -11,11 +11,12 @@ import pytest
 import torch
 
 from align.artifact.inputs import ModelInput
+from align.data.comparisons import Judged, pairs_of
 from align.errors import TrainingError
 from align.models.load import load_model, save_model
 from align.models.tokenizer import load_tokenizer
 from align.stages import dpo, sft
-from tests.tiny import Recorder, weights
+from tests.tiny import Recorder, rankings, weights, write_rows
 from tests.training import assert_two_processes_train_as_one, dpo_run, sft_run
 
 
@@ -123,3 +124,15 @@ def test_the_input_is_never_written_to(tuned: dict[str, Any], tmp_path: Path) ->
 @pytest.mark.slow
 def test_two_processes_train_as_one(tuned: dict[str, Any], tmp_path: Path) -> None:
     assert_two_processes_train_as_one("dpo", tuned, tmp_path)
+
+
+@pytest.mark.slow
+def test_two_processes_train_on_rankings_as_one(tuned: dict[str, Any], tmp_path: Path) -> None:
+    """In batches of 8 at most whose pairs two processes share unequally, and sometimes leave one with none."""
+    rows = [
+        pair
+        for row in rankings(40)
+        for pair in pairs_of(Judged(row["prompt"], row["completions"], [-rank for rank in row["ranks"]])).rows
+    ]
+    ranked = tuned | {"pairs": write_rows(tmp_path / "ranked", "preference", rows)}
+    assert_two_processes_train_as_one("dpo", ranked, tmp_path, micro_batch_size=1)
