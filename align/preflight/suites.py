@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from itertools import islice
 
 from align.artifact.inputs import RowsInput
@@ -9,10 +10,12 @@ from align.data.store_rows import read_rows
 from align.errors import UserError
 from align.evals import rows as needs
 from align.evals.contract import as_type
+from align.evals.suites.benchmark import EXTRA
 from align.findings import Finding
 from align.job import spec_of
 from align.preflight.context import Context
 from align.specs import Suite
+from align.specs.suites import BenchmarkSuite
 from align.step import input_of
 
 
@@ -34,6 +37,10 @@ def examine(context: Context) -> None:
 
 
 def _examine(context: Context, step: str, field: str, suite: Suite, where: str) -> None:
+    if isinstance(suite, BenchmarkSuite) and find_spec("lm_eval") is None:
+        raise UserError(
+            f"{where}.tasks", "lm-eval is not installed", "", f"Benchmarks are an extra: pip install '{EXTRA}'"
+        )
     edge = context.jobs[step].edges.get(field)
     sealed = context.store.find(edge["kind"], edge["key"]) if edge and "key" in edge else None
     if edge is None or sealed is None:

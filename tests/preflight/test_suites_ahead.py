@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,15 @@ def test_rows_that_a_suite_would_refuse_are_told_before_training(
     assert found["stages.evaluate.suites.transfer.far"] == "no row of the first 2 (its limit) has the slice far"
     assert found["stages.evaluate.suites.instruction.data, row 1"] == "it asks for no instruction"
     assert len(found) == 3  # the recipe's own suite scores a world that these prompts are not of
+
+
+def test_benchmarks_without_their_library_are_told_before_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = {f["subject"]: f["found"] for f in looked_at(tmp_path, "      benchmark: {tasks: [arc_easy]}\n")}
+    installed = find_spec("lm_eval") is not None
+    assert found.get("stages.evaluate.suites.benchmark.tasks") == (None if installed else "lm-eval is not installed")
 
 
 def test_a_trials_few_rows_are_of_every_kind() -> None:
