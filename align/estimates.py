@@ -208,22 +208,43 @@ class Seeds:
     within: Estimate
     values: tuple[float, ...]
 
+    def bounds(self, level: float = LEVEL) -> tuple[float, float]:
+        """For a new seed and new prompts: the half widths of both, squared and added (Zou and Donner 2008)."""
+        halves = [(e.bounds(level)[1] - e.bounds(level)[0]) / 2 for e in (self.over, self.within)]
+        return self.over.value - math.hypot(*halves), self.over.value + math.hypot(*halves)
 
-def over_seeds(runs: Sequence[Sample]) -> Seeds:
+
+def over_seeds(runs: Sequence[Sample], less: Sequence[Sample] | None = None) -> Seeds:
     """The mean over training seeds, with what seeds vary and what prompts vary kept apart (never pooled).
 
     `over`: Student's t over the seeds' values, n = seeds: what another training run would give. One seed bounds nothing.
-    `within`: the same mean's interval over prompts, for these models as they are. Raises ValueError unless every run was
-    asked the same prompts in the same order.
+    `within`: the same mean's interval over prompts, for these models as they are. `less`: what is taken off each run, of
+    the same rows. Raises ValueError unless every run was asked the same prompts in the same order.
     """
-    if any(list(s.clusters) != list(runs[0].clusters) for s in runs):
+    if any(list(s.clusters) != list(runs[0].clusters) for s in [*runs, *(less or ())]):
         raise ValueError("runs of several seeds are summarised over the same prompts")
     found = [_linearised(sample) for sample in runs]
-    values = [value for value, _ in found]
-    over = ratio(values, [1.0] * len(values), range(len(values)))
+    if less:
+        taken = [_linearised(sample) for sample in less]
+        found = [(a - b, {c: p[c] - q[c] for c in p}) for (a, p), (b, q) in zip(found, taken, strict=True)]
     parts = {c: math.fsum(p[c] for _, p in found) / len(found) for c in found[0][1]}
-    within = _estimate(over.value, len(runs[0].values), len(parts), _standard_error(parts))
-    return Seeds(over, within, tuple(values))
+    error = _standard_error(parts)
+    if error is not None and not less and all(set(s.values) <= {0.0, 1.0} and s.weights is None for s in runs):
+        low, high = wilson(math.fsum(v for v, _ in found) / len(found), len(parts))
+        error = max(error, (high - low) / 2 / normal_quantile(LEVEL))  # where nobody ever errs, rows show no variance
+    return _seeds([value for value, _ in found], len(runs[0].values), len(parts), error)
+
+
+def seeds_of(found: Sequence[Estimate]) -> Seeds:
+    """The same of estimates whose rows are not known: `within` as if all seeds erred alike on the prompts, its widest."""
+    errors = [e.se for e in found if e.se is not None]
+    error = math.fsum(errors) / len(errors) if len(errors) == len(found) else None
+    return _seeds([e.value for e in found], min(e.n for e in found), min(e.clusters for e in found), error)
+
+
+def _seeds(values: Sequence[float], n: int, clusters: int, error: float | None) -> Seeds:
+    over = ratio(values, [1.0] * len(values), range(len(values)))
+    return Seeds(over, _estimate(over.value, n, clusters, error), tuple(values))
 
 
 def detectable(clusters: int, sd: float = SHARE_SD, level: float = LEVEL, power: float = POWER) -> float:

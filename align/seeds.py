@@ -8,7 +8,7 @@ from typing import Any
 from align.artifact.store import Store
 from align.estimates import Seeds, over_seeds
 from align.gates.figures import ALL, read_report, sample_of
-from align.sweep import Point
+from align.sweep import Point, is_seed
 
 Name = tuple[str, str, str]  # suite, metric, part
 
@@ -40,7 +40,7 @@ def summarised(points: list[Point], store: Store) -> list[Seeded]:
     """Every group of at least two points that differ in seeds alone, with each figure that is a mean over rows."""
     groups: dict[tuple[str, tuple[tuple[str, str], ...]], list[Point]] = {}
     for point in points:
-        others = {k: v for k, v in point.settings.items() if not _is_seed(k)}
+        others = {k: v for k, v in point.settings.items() if not is_seed(k)}
         groups.setdefault((point.model, tuple(others.items())), []).append(point)
     found = []
     for (model, settings), group in groups.items():
@@ -49,10 +49,6 @@ def summarised(points: list[Point], store: Store) -> list[Seeded]:
             label = " ".join(filter(None, [model, told])) + f", {len(group)} seeds"
             found.append(Seeded(label, model, dict(settings), len(group), _figures(group, store)))
     return found
-
-
-def _is_seed(key: str) -> bool:
-    return key == "seed" or key.endswith(".seed")
 
 
 def _figures(group: list[Point], store: Store) -> dict[Name, Seeds]:

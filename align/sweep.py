@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from align import plan as plans
+from align import shipped
 from align.artifact.store import Store
 from align.errors import UserError
 from align.plan import Plan, Step
@@ -75,6 +76,27 @@ def split_arguments(arguments: list[str]) -> tuple[list[str], list[Axis]]:
     if not axes:
         raise UserError("sweep", "nothing is varied", "expected KEY=A,B,...", "e.g. stages.dpo.beta=0.05,0.1,0.3")
     return overrides, axes
+
+
+def axes_of(overrides: list[str]) -> list[Axis]:
+    """The settings that have several values; none where nothing is varied."""
+    return split_arguments(overrides)[1] if any(len(_split(o.partition("=")[2])) > 1 for o in overrides) else []
+
+
+def is_seed(key: str) -> bool:
+    return key == "seed" or key.endswith(".seed")
+
+
+def seeded(given: str, overrides: list[str]) -> list[Variant]:
+    """The recipe with each of the seeds given. Raises UserError where anything but a seed is varied."""
+    plain, axes = split_arguments(overrides)
+    other = next((axis.key for axis in axes if not is_seed(axis.key)), None)
+    if other:
+        raise UserError(
+            other, "gates are judged over seeds, and this is none", "e.g. seed=0,1,2",
+            f"Other settings make another recipe: align sweep {given} {' '.join(overrides)}",
+        )  # fmt: skip
+    return variants(shipped.find(given)[0], plain, axes)
 
 
 def _split(text: str) -> list[str]:

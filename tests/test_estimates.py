@@ -17,6 +17,7 @@ from align.estimates import (
     normal_quantile,
     over_seeds,
     ratio,
+    seeds_of,
     student_t,
     wilson,
 )
@@ -241,6 +242,36 @@ def test_the_interval_over_seeds_covers_the_mean_of_all_seeds_and_pooling_would_
         pooled += loose.low <= prompts.mean() <= loose.high
     assert 0.93 <= over / 1000 <= 0.97
     assert pooled / 1000 < 0.5
+
+
+@pytest.mark.parametrize(("seeds", "spread"), [(2, 0.1), (3, 0.0), (3, 0.3), (5, 0.05)])
+def test_the_interval_for_a_new_seed_and_new_prompts_covers_at_least_as_often_as_it_says(
+    seeds: int, spread: float
+) -> None:
+    """Prompts vary by .3, seeds by `spread`, and by .3 again in each: seeds alone would cover far less."""
+    rng = np.random.default_rng(4)
+    both = alone = 0
+    for _ in range(1000):
+        prompts = rng.normal(0, 0.3, 60)
+        runs = [
+            Sample(list(prompts + rng.normal(0, spread) + rng.normal(0, 0.3, 60)), None, range(60))
+            for _ in range(seeds)
+        ]
+        found = over_seeds(runs)
+        low, high = found.bounds()
+        both += low <= 0 <= high
+        alone += found.over.low <= 0 <= found.over.high
+    assert both / 1000 >= 0.94 and both >= alone
+
+
+def test_seeds_that_all_answer_alike_leave_their_prompts_uncertain() -> None:
+    low, high = over_seeds([Sample([1.0] * 20, None, range(20))] * 3).bounds()
+    assert low < 0.95 < 1 <= high
+
+
+def test_of_seeds_without_rows_the_widest_interval_is_taken() -> None:
+    found = seeds_of([Estimate(0.4, 0.2, 0.6, 50, 50, 0.1), Estimate(0.6, 0.4, 0.8, 40, 40, 0.2)])
+    assert (found.over.value, found.within.se, found.within.n) == (pytest.approx(0.5), pytest.approx(0.15), 40)
 
 
 def test_no_answer_changed_is_no_certainty_also_where_rows_share_prompts() -> None:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.text import Text
 
-from align import gates, lineage, words
+from align import gates, lineage, sweep, words
 from align import plan as plans
-from align.cli import terminal
+from align.cli import opening, terminal
 from align.errors import GateError, UserError
-from align.gates import Judgement, written
+from align.gates import Judgement, seeds, written
+from align.sweep import Variant
 
 if TYPE_CHECKING:
     from align.recipe import Recipe
@@ -54,18 +56,42 @@ def finish(recipe: Recipe, judgement: Judgement, waiting_is_wrong: bool = False)
         raise GateError(f"{recipe.path}: {count} cannot be judged before {steps}. {remedy}.", 2)
 
 
-def gate(
-    recipe: Recipe, folder: str | None, junit: str | None, markdown: str | None, baseline: str | None, as_json: bool
-) -> None:
-    """Judges a recipe's gates from what is sealed; nothing is run."""
-    if not recipe.gates and not baseline:
+@dataclass(frozen=True)
+class Files:
+    """What is written beside what is told."""
+
+    junit: str | None = None
+    markdown: str | None = None
+    baseline: str | None = None
+
+
+def gate(given: str, overrides: list[str], folder: str | None, files: Files, as_json: bool) -> None:
+    """Judges a recipe's gates from what is sealed; nothing is run. A seed with several values judges them together."""
+    axes = sweep.axes_of(overrides)
+    recipe = opening.recipe(given, [o for o in overrides if not any(o.startswith(f"{a.key}=") for a in axes)], as_json)
+    if not recipe.gates and not files.baseline:
         example = "add lines such as: gates: [dpo.preference.accuracy > 0.55]"
         raise UserError(recipe.path, "the recipe has no gates", "", example)
+    if axes:
+        _finish(recipe, over_seeds(recipe, sweep.seeded(given, overrides), folder, files), files, as_json)
+        return
     plan = plans.make(recipe, lineage.store_at(folder, recipe))
-    if baseline:
-        gates.save_baseline(plan.steps, Path(baseline))
-    judgement = gates.judge(recipe, plan.steps)
-    for target, text in ((junit, written.junit), (markdown, written.markdown)):
+    if files.baseline:
+        gates.save_baseline(plan.steps, Path(files.baseline))
+    _finish(recipe, gates.judge(recipe, plan.steps), files, as_json)
+
+
+def over_seeds(recipe: Recipe, variants: list[Variant], folder: str | None, files: Files) -> Judgement:
+    if files.baseline:
+        raise UserError("--save-baseline", "a baseline is of one run, and several seeds are given", "", "give one seed")
+    store = lineage.store_at(folder, recipe)
+    return seeds.judge(recipe, {v.told: plans.make(v.recipe, store).steps for v in variants})
+
+
+def _finish(recipe: Recipe, judgement: Judgement, files: Files, as_json: bool) -> None:
+    """Writes and tells what was judged."""
+    baseline = files.baseline
+    for target, text in ((files.junit, written.junit), (files.markdown, written.markdown)):
         if target:
             _write(Path(target), text(recipe.name, judgement))
     if as_json:

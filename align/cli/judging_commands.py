@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from align.cli import opening
 from align.cli.arguments import AsJson, Overrides, RecipeFile, StoreFolder, app
 
 
@@ -27,15 +26,20 @@ def gate(
     Exit code 0 when all pass, 3 when one fails or is inconclusive (unless it ends in "or inconclusive"), 2 when one
     cannot be judged.
 
+    Of several seeds the mean is judged, by an interval that knows how seeds and prompts vary: a seed that was lucky
+    passes nothing. Train them first: align sweep RECIPE seed=0,1,2.
+
     \b
     Examples:
       align gate quickstart.yaml
       align gate quickstart.yaml --junit gates.xml --markdown "$GITHUB_STEP_SUMMARY"
       align gate quickstart.yaml --save-baseline baseline.json
+      align gate quickstart.yaml seed=0,1,2                 what several seeds say together
     """
     from align.cli import gating
 
-    gating.gate(opening.recipe(recipe, overrides, quiet=as_json), store, junit, markdown, save_baseline, as_json)
+    files = gating.Files(junit, markdown, save_baseline)
+    gating.gate(recipe, overrides or [], store, files, as_json)
 
 
 @app.command(short_help="Show how two runs or artifacts differ.")

@@ -12,8 +12,9 @@ from rich.text import Text
 from align import cells, lineage, runner, seeds, shipped, sweep, words
 from align import plan as plans
 from align.artifact.store import Store
-from align.cli import running, terminal
+from align.cli import gating, running, terminal
 from align.errors import UserError
+from align.gates import seeds as over_seeds
 from align.gates import written
 from align.recipe import load
 from align.report import frontier as frontiers
@@ -62,11 +63,24 @@ def run(
         print(json.dumps(_json(variants, failed, shown) | {"seeds": [s.to_json() for s in over]}))
     elif shown:
         show(shown, over)
+        if not failed and all(sweep.is_seed(axis.key) for axis in axes):
+            _judged(variants, store, " ".join([recipe, *arguments]))
     if frontier:
         _draw(load(shipped.find(recipe)[0], overrides).name, shown)
     if failed:
         first = f"the first: {next(iter(failed.values()))}"
         raise UserError("sweep", f"{len(failed)} of {len(variants)} variants failed", "", first)
+
+
+def _judged(variants: list[Variant], store: Store, given: str) -> None:
+    """The gates over all seeds: told here, they block in `align gate`."""
+    recipe = variants[0].recipe
+    if recipe.gates:
+        print()
+        gating.show(
+            terminal.console(), over_seeds.judge(recipe, {v.told: plans.make(v.recipe, store).steps for v in variants})
+        )
+        print(f"  what CI would say: align gate {given}")
 
 
 def _draw(name: str, points: list[Point]) -> None:

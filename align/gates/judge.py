@@ -41,6 +41,8 @@ class Verdict:
     n_to_decide: int | None = None  # rows, when inconclusive and any number would do
     paired: bool = False
     note: str = ""
+    seeds: tuple[float, ...] = ()  # the figure of each training seed, where several were judged together
+    seeds_to_decide: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in asdict(self).items()}
@@ -79,12 +81,12 @@ def judge(recipe: Written, steps: Mapping[str, Built]) -> Judgement:
     figures, judgement, old = Figures.of(steps), Judgement(), open_baseline(recipe)
     for index, gate in enumerate(map(parse, recipe.gates)):
         line = recipe.line_of(f"gates.{index}")
-        missing = _unsealed(gate, recipe, figures)
+        missing = unsealed(gate, recipe, figures)
         if missing:
             judgement.waiting.append(Waiting(gate.text, line, missing))
             continue
         try:
-            judgement.verdicts.append(_verdict(gate, line, recipe, figures, old))
+            judgement.verdicts.append(verdict(gate, line, recipe, figures, old))
         except LookupError as error:
             judgement.problems.append(Problem(line, gate.text, str(error.args[0])))
     return judgement
@@ -96,25 +98,25 @@ def open_baseline(recipe: Written) -> Figures:
     return Figures.stored(Path(recipe.baseline).expanduser()) if stored and recipe.baseline else Figures({}, {})
 
 
-def _unsealed(gate: Gate, recipe: Written, figures: Figures) -> tuple[str, ...]:
+def unsealed(gate: Gate, recipe: Written, figures: Figures) -> tuple[str, ...]:
     needed = [s for term in gate.terms() if not term.stored for s in figure_of(term, recipe).steps]
     return tuple(dict.fromkeys(s for s in needed if not figures.has((s,))))
 
 
-def _verdict(gate: Gate, line: int, recipe: Written, figures: Figures, old: Figures) -> Verdict:
-    found = [_value(term, recipe, figures, old) for term in gate.terms()]
+def verdict(gate: Gate, line: int, recipe: Written, figures: Figures, old: Figures) -> Verdict:
+    found = [value_of(term, recipe, figures, old) for term in gate.terms()]
     first, second = found[0], found[1] if gate.minus else None
     if isinstance(first, Measured):
         assert second is None or isinstance(second, Measured)
         if gate.minus and second and (gate.figure.stored or gate.minus.stored):
-            _same_rows(gate, first, second)
-        estimate, paired = _difference(first, second) if second else (first.estimate, False)
+            check_rows(gate, first, second)
+        estimate, paired = less(first, second) if second else (first.estimate, False)
         return decide(gate, line, estimate, paired)
     value = first - second if isinstance(second, float) else first
-    return _exact(gate, line, value, _summed(gate.figure, recipe, figures))
+    return exact(gate, line, value, summed(gate.figure, recipe, figures))
 
 
-def _value(term: Term, recipe: Written, figures: Figures, old: Figures) -> float | Measured:
+def value_of(term: Term, recipe: Written, figures: Figures, old: Figures) -> float | Measured:
     """A term's number. What the baseline lacks is told as such."""
     figure, source = figure_of(term, recipe), old if term.stored else figures
     try:
@@ -125,7 +127,7 @@ def _value(term: Term, recipe: Written, figures: Figures, old: Figures) -> float
         raise LookupError(f"{recipe.baseline} holds no {term.path}: {error.args[0]} Save it again.") from None
 
 
-def _same_rows(gate: Gate, ours: Measured, theirs: Measured) -> None:
+def check_rows(gate: Gate, ours: Measured, theirs: Measured) -> None:
     same = ours.data == theirs.data and ours.prompts == theirs.prompts
     if not same:
         raise LookupError(
@@ -134,7 +136,7 @@ def _same_rows(gate: Gate, ours: Measured, theirs: Measured) -> None:
         )
 
 
-def _difference(ours: Measured, theirs: Measured) -> tuple[Estimate, bool]:
+def less(ours: Measured, theirs: Measured) -> tuple[Estimate, bool]:
     """Paired where both answered the same rows; independent where they did not, or where there are no rows to pair."""
     if ours.sample is None or theirs.sample is None:
         return apart(ours.estimate, theirs.estimate), False
@@ -142,7 +144,7 @@ def _difference(ours: Measured, theirs: Measured) -> tuple[Estimate, bool]:
     return difference(ours.sample, theirs.sample), paired
 
 
-def _summed(term: Term, recipe: Written, figures: Figures) -> str:
+def summed(term: Term, recipe: Written, figures: Figures) -> str:
     figure = figure_of(term, recipe)
     if not isinstance(figure, StepMetric) or not figure.summed:
         return ""
@@ -150,7 +152,7 @@ def _summed(term: Term, recipe: Written, figures: Figures) -> str:
     return f"summed over {', '.join(told)}" if len(told) < len(figure.steps) else "summed over all data entries"
 
 
-def _exact(gate: Gate, line: int, value: float, note: str) -> Verdict:
+def exact(gate: Gate, line: int, value: float, note: str) -> Verdict:
     """A plain number is on one side or the other."""
     passed = OPERATORS[gate.operator](value, gate.threshold)
     return Verdict(
@@ -162,7 +164,7 @@ def decide(gate: Gate, line: int, estimate: Estimate, paired: bool = False) -> V
     """The verdict on a figure with an interval."""
     confidence = gate.confidence or CONFIDENCE
     low, high = estimate.bounds(2 * confidence - 1)
-    outcome = _side(gate, low, high)
+    outcome = side(gate, low, high)
     return Verdict(
         gate.text,
         line,
@@ -181,7 +183,7 @@ def decide(gate: Gate, line: int, estimate: Estimate, paired: bool = False) -> V
     )
 
 
-def _side(gate: Gate, low: float, high: float) -> Outcome:
+def side(gate: Gate, low: float, high: float) -> Outcome:
     test = OPERATORS[gate.operator]
     sides = {test(low, gate.threshold), test(high, gate.threshold)}
     return "inconclusive" if len(sides) > 1 or math.isnan(low + high) else "pass" if True in sides else "fail"
@@ -193,7 +195,7 @@ def rows_to_decide(gate: Gate, estimate: Estimate, confidence: float = CONFIDENC
         return None
 
     def decided(factor: float) -> bool:
-        return _side(gate, *estimate.times(factor).bounds(2 * confidence - 1)) != "inconclusive"
+        return side(gate, *estimate.times(factor).bounds(2 * confidence - 1)) != "inconclusive"
 
     low, high = 1.0, 2.0
     while not decided(high):

@@ -38,6 +38,8 @@ def _number(value: float, places: int | None) -> str:
 def remark(verdict: Verdict) -> str:
     """What stands behind a figure: how many rows, whether paired, and what would decide an undecided gate."""
     told = [verdict.note] if verdict.note else []
+    if verdict.seeds:
+        told.append(f"{len(verdict.seeds)} seeds: {', '.join(_number(v, _places(verdict)) for v in verdict.seeds)}")
     if verdict.n:
         rows = f"n = {verdict.n:,}"
         if verdict.clusters and verdict.clusters != verdict.n and not verdict.note:
@@ -47,7 +49,9 @@ def remark(verdict: Verdict) -> str:
         told.append("paired")
     if verdict.verdict == "inconclusive":
         told.append(
-            f"about {_rounded(verdict.n_to_decide):,} rows would decide"
+            _more_seeds(verdict.seeds_to_decide)
+            if verdict.seeds
+            else f"about {_rounded(verdict.n_to_decide):,} rows would decide"
             if verdict.n_to_decide
             else "it stands on the threshold"
             if verdict.value == verdict.threshold
@@ -56,6 +60,10 @@ def remark(verdict: Verdict) -> str:
         if not verdict.blocks:
             told.append("let through")
     return ", ".join(told)
+
+
+def _more_seeds(count: int | None) -> str:
+    return f"about {count:,} seeds would decide" if count else "seeds alone would not decide: ask more prompts"
 
 
 def _rounded(n: int) -> int:
