@@ -37,18 +37,25 @@ class Seeded:
 
 
 def summarised(points: list[Point], store: Store) -> list[Seeded]:
-    """Every group of at least two points that differ in seeds alone, with each figure that is a mean over rows."""
+    """Every group of at least two models that differ in seeds alone, with each figure that is a mean over rows."""
     groups: dict[tuple[str, tuple[tuple[str, str], ...]], list[Point]] = {}
     for point in points:
         others = {k: v for k, v in point.settings.items() if not is_seed(k)}
         groups.setdefault((point.model, tuple(others.items())), []).append(point)
     found = []
     for (model, settings), group in groups.items():
-        if len(group) > 1:
+        if len(group) > 1 and len({_model(point, store) for point in group}) > 1:
             told = ", ".join(f"{k.rpartition('.')[2]}={v}" for k, v in settings)
             label = " ".join(filter(None, [model, told])) + f", {len(group)} seeds"
             found.append(Seeded(label, model, dict(settings), len(group), _figures(group, store)))
     return found
+
+
+def _model(point: Point, store: Store) -> str:
+    """What was measured: one model under several seeds says nothing of another training run."""
+    sealed = store.find("measure", point.key)
+    parent = sealed.manifest.parents["model"] if sealed else None
+    return (parent.key or parent.digest) if parent else ""
 
 
 def _figures(group: list[Point], store: Store) -> dict[Name, Seeds]:

@@ -58,3 +58,18 @@ def test_what_seeds_say_stands_under_the_points(
 def test_nothing_is_summarised_without_seeds(swept: tuple[list[sweep.Point], Store]) -> None:
     points, store = swept
     assert seeds.summarised(points[:2], store) == []
+
+
+def test_one_model_asked_under_several_seeds_is_no_other_training_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    made = sweep.variants(write_recipe(tmp_path, []), *sweep.split_arguments(["stages.evaluate.seed=0,1"]))
+    store, points = Store(tmp_path / ".align"), {}
+    for variant in made:
+        probes = suite({"gold": GOLD["0"]})
+        row = {"suite": "probes", "metric": "gold", "slice": "all", "values": {"dpo": probes["metrics"]["gold"]["all"]}}
+        seal_reports(variant.recipe, {"base": {}, "sft": {}, "dpo": {"probes": probes}}, joint=[row])
+        sweep.measured(variant, store, points)
+    shown = [p for p in sweep.labelled(points, made, store) if p.model == "dpo"]
+    assert len(shown) == 2 and seeds.summarised(shown, store) == []

@@ -39,7 +39,7 @@ def show(console: Console, judgement: Judgement) -> None:
         console.print(Text(f"  each end of an interval holds with confidence {told}", "dim"))
 
 
-def finish(recipe: Recipe, judgement: Judgement, waiting_is_wrong: bool = False) -> None:
+def finish(recipe: Recipe, judgement: Judgement, waiting_is_wrong: bool = False, run: str = "") -> None:
     """Raises GateError when a gate blocks or could not be judged; all of them have been told before."""
     if judgement.problems:
         places = [f"line {p.line:<4}" if p.line else "override" for p in judgement.problems]
@@ -52,7 +52,7 @@ def finish(recipe: Recipe, judgement: Judgement, waiting_is_wrong: bool = False)
     if judgement.waiting and waiting_is_wrong:
         count = words.plural(len(judgement.waiting), "gate")
         steps = words.listed(dict.fromkeys(s for w in judgement.waiting for s in w.steps))
-        remedy = f"Run it: align run {recipe.path}"
+        remedy = f"Run it: {run or f'align run {recipe.path}'}"
         raise GateError(f"{recipe.path}: {count} cannot be judged before {steps}. {remedy}.", 2)
 
 
@@ -73,7 +73,8 @@ def gate(given: str, overrides: list[str], folder: str | None, files: Files, as_
         example = "add lines such as: gates: [dpo.preference.accuracy > 0.55]"
         raise UserError(recipe.path, "the recipe has no gates", "", example)
     if axes:
-        _finish(recipe, over_seeds(recipe, sweep.seeded(given, overrides), folder, files), files, as_json)
+        judgement = over_seeds(recipe, sweep.seeded(given, overrides), folder, files)
+        _finish(recipe, judgement, files, as_json, " ".join(["align sweep", given, *overrides]))
         return
     plan = plans.make(recipe, lineage.store_at(folder, recipe))
     if files.baseline:
@@ -88,7 +89,7 @@ def over_seeds(recipe: Recipe, variants: list[Variant], folder: str | None, file
     return seeds.judge(recipe, {v.told: plans.make(v.recipe, store).steps for v in variants})
 
 
-def _finish(recipe: Recipe, judgement: Judgement, files: Files, as_json: bool) -> None:
+def _finish(recipe: Recipe, judgement: Judgement, files: Files, as_json: bool, run: str = "") -> None:
     """Writes and tells what was judged."""
     baseline = files.baseline
     for target, text in ((files.junit, written.junit), (files.markdown, written.markdown)):
@@ -105,7 +106,7 @@ def _finish(recipe: Recipe, judgement: Judgement, files: Files, as_json: bool) -
                 f"  Wrote {baseline}. Hold later runs against it: baseline: {baseline} in the recipe, then gates such as"
             )
             print("    dpo.preference.accuracy - baseline.dpo.preference.accuracy > -0.01")
-    finish(recipe, judgement, waiting_is_wrong=True)
+    finish(recipe, judgement, waiting_is_wrong=True, run=run)
 
 
 def _write(path: Path, text: str) -> None:
