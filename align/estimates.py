@@ -269,11 +269,11 @@ def student_t(freedom: int, level: float = LEVEL) -> float:
         return _expanded_t(freedom, normal_quantile(level))
     tail = 1 - level
     low, high = 0.0, 1.0
-    while _two_tails(high, freedom) > tail:
+    while two_tails(high, freedom) > tail:
         low, high = high, high * 2
     for _ in range(60):
         middle = (low + high) / 2
-        low, high = (middle, high) if _two_tails(middle, freedom) > tail else (low, middle)
+        low, high = (middle, high) if two_tails(middle, freedom) > tail else (low, middle)
     return (low + high) / 2
 
 
@@ -285,7 +285,7 @@ def _expanded_t(freedom: int, z: float) -> float:
     return z + g1 / freedom + g2 / freedom**2 + g3 / freedom**3
 
 
-def _two_tails(t: float, freedom: int) -> float:
+def two_tails(t: float, freedom: int) -> float:
     """P(|T| > t) = I_x(freedom / 2, 1 / 2) with x = freedom / (freedom + t^2)."""
     return incomplete_beta(freedom / 2, 0.5, freedom / (freedom + t * t))
 

@@ -16,8 +16,8 @@ from align.specs import STEPS
 ROOT = Path(__file__).parents[1]
 # fmt: off
 LIGHT = [
-    "errors", "estimates", "findings", "serving", "credentials", "schema", "artifact", "quickstart", "specs", "words", "gates",
-    "hub", "sources", "recipe_yaml", "recipe", "plan", "asked", "job", "shipped",
+    "errors", "estimates", "paired", "findings", "serving", "credentials", "schema", "artifact", "quickstart", "specs", "words",
+    "gates", "hub", "sources", "recipe_yaml", "recipe", "plan", "asked", "job", "shipped",
 ]
 HEAVY = [
     "tracking", "plots", "objectives", "models", "data", "loop", "rollout", "scoring", "policy", "evals", "stages", "ranks",

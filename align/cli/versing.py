@@ -15,7 +15,7 @@ from align.cli.talking import printable
 from align.estimates import Estimate
 from align.plan import show as setting
 from align.specs import STEPS
-from align.versus import Answers, Differences, MeasuredPair, Side
+from align.versus import Answers, Differences, MeasuredPair, Row, Side
 
 SHOWN = 280  # characters of an answer
 
@@ -109,7 +109,9 @@ def _measured(console: Console, pair: MeasuredPair) -> None:
             Text(f"\n  {pair.model}: measured alike in {words.listed(dict.fromkeys(r.suite for r in pair.rows))}")
         )
         return
-    table = terminal.table(pair.model, "A", "B", "B - A", "n", right=("A", "B", "B - A", "n"), wraps=(pair.model,))
+    table = terminal.table(
+        pair.model, "A", "B", "B - A", "p", "n", right=("A", "B", "B - A", "p", "n"), wraps=(pair.model,)
+    )
     suite = None
     for row in (r for r in pair.rows if r.part == "all" or r.beyond):
         if row.suite != suite:
@@ -118,14 +120,31 @@ def _measured(console: Console, pair: MeasuredPair) -> None:
             table.add_row("", Text.assemble((suite, "bold"), (note, "dim")))
         label = words.LABELS.get(row.metric, row.metric.replace("_", " "))
         label += "" if row.part == "all" else f", {row.part.replace('_', ' ')}"
-        told = f"{_estimate(row.difference, sign=True)}{'*' if row.beyond else ' '}" if row.difference else "-"
-        table.add_row("", f"  {label}", _estimate(row.a), _estimate(row.b), told, f"{row.b.n:,}")
+        mark = "**" if row.sure else "* " if row.beyond else "  "
+        told = f"{_estimate(row.difference, sign=True)}{mark}" if row.difference else "-"
+        table.add_row("", f"  {label}", _estimate(row.a), _estimate(row.b), told, _p(row), f"{row.b.n:,}")
     console.out()
     console.print(table)
-    marked = "   * beyond it" if any(r.beyond for r in pair.rows) else ""
-    left_out = sum(r.part != "all" and not r.beyond for r in pair.rows)
-    slices = f"   {words.plural(left_out, 'row')} of slices without such a difference: --json" if left_out else ""
-    console.print(Text(f"  ± half the 95 % interval{marked}{slices}", "dim"))
+    for line in _footnote(pair):
+        console.print(Text(f"  {line}", "dim"))
+
+
+def _footnote(pair: MeasuredPair) -> list[str]:
+    tested = [r for r in pair.rows if r.p is not None]
+    lines = ["± half the 95 % interval" + ("   * beyond it" if any(r.beyond for r in pair.rows) else "")]
+    if tested:
+        survive = sum(r.sure for r in tested)
+        told = f"{words.plural(len(tested), 'difference')}: {survive or 'none'}"
+        lines.append(f"** also after Holm's correction for {told}")
+        by_test = {name: sum(r.test == name for r in tested) for name in dict.fromkeys(r.test for r in tested)}
+        lines.append(f"p of no difference, paired by prompt: {words.listed(f'{t} ({n})' for t, n in by_test.items())}")
+    if left_out := sum(r.part != "all" and not r.beyond for r in pair.rows):
+        lines.append(f"{words.plural(left_out, 'row')} of slices without such a difference: --json")
+    return lines
+
+
+def _p(row: Row) -> str:
+    return "-" if row.p is None else "< .001" if row.p < 0.001 else f"{row.p:.3f}".removeprefix("0")
 
 
 def _estimate(found: Estimate, sign: bool = False) -> str:

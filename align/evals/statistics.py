@@ -11,11 +11,11 @@ from collections.abc import Callable, Hashable, Sequence
 import numpy as np
 
 from align.estimates import Estimate, Sample, difference, mean, ratio, student_t
+from align.paired import EXACT_CLUSTERS, exact_permutation, mcnemar
 
 __all__ = ["Estimate", "bootstrap", "mean", "paired_difference", "paired_test", "ratio"]
 
 DRAWS = 9_999
-EXACT_CLUSTERS = 14  # all 2^14 signs are tried up to here
 CHUNK = 1 << 20  # signs or draws held at once
 
 
@@ -43,11 +43,10 @@ def paired_test(
     if not len(changes):
         return 1.0, "no prompt differs"
     if len(set(clusters)) == len(clusters) and set(np.abs(changes)) == {1.0}:
-        return _binomial_two_sided(int((changes > 0).sum()), len(changes)), "McNemar"
-    observed = abs(changes.sum()) * (1 - 1e-12)
+        return mcnemar(int((changes > 0).sum()), len(changes)), "McNemar"
     if len(changes) <= EXACT_CLUSTERS:
-        signs = 1 - 2 * ((np.arange(1 << len(changes))[:, None] >> np.arange(len(changes))) & 1)
-        return float((np.abs(signs @ changes) >= observed).mean()), "exact permutation"
+        return exact_permutation(changes.tolist()), "exact permutation"
+    observed = abs(changes.sum()) * (1 - 1e-12)
     rng, hits, left = np.random.default_rng(seed), 0, DRAWS
     while left:
         count = min(left, max(1, CHUNK // len(changes)))
@@ -55,11 +54,6 @@ def paired_test(
         hits += int((np.abs(signs @ changes) >= observed).sum())
         left -= count
     return (hits + 1) / (DRAWS + 1), "permutation"
-
-
-def _binomial_two_sided(wins: int, n: int) -> float:
-    less = min(wins, n - wins)
-    return min(1.0, 2 * sum(math.comb(n, k) for k in range(less + 1)) / 2**n)
 
 
 def _by_cluster(values: Sequence[float], clusters: Sequence[Hashable]) -> np.ndarray:

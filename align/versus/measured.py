@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Any
 
 from align import lineage
 from align.artifact.store import Sealed
-from align.estimates import Estimate, difference
+from align.estimates import LEVEL, Estimate, difference
 from align.gates.figures import ALL, read_report, sample_of
+from align.paired import holm, paired_p
 from align.versus.sides import Side
 
 
@@ -22,6 +24,14 @@ class Row:
     a: Estimate
     b: Estimate
     difference: Estimate | None
+    p: float | None = None  # of no difference, and by which test
+    test: str = ""
+    p_holm: float | None = None  # corrected for all differences of this pair, slices too
+
+    @property
+    def sure(self) -> bool:
+        """Whether the difference stands also among so many."""
+        return self.p_holm is not None and self.p_holm < 1 - LEVEL
 
     @property
     def beyond(self) -> bool:
@@ -45,6 +55,7 @@ class MeasuredPair:
                 "model": self.model, "suite": r.suite, "metric": r.metric, "slice": r.part,
                 "a": r.a.to_json(), "b": r.b.to_json(),
                 "difference": r.difference.to_json() if r.difference else None,
+                "p": r.p, "test": r.test or None, "p_holm": r.p_holm,
             }
             for r in self.rows
         ]  # fmt: skip
@@ -86,7 +97,9 @@ def _pair(label: str, a: Sealed, b: Sealed) -> MeasuredPair:
     ours, theirs = read_report(a.path)["suites"], read_report(b.path)["suites"]
     shared = [name for name in ours if name in theirs]
     rows = [row for name in shared for row in _rows(name, ours[name], theirs[name])]
-    return MeasuredPair(label, a, b, rows, [name for name in shared if not same_rows(ours[name], theirs[name])])
+    return MeasuredPair(
+        label, a, b, _corrected(rows), [name for name in shared if not same_rows(ours[name], theirs[name])]
+    )
 
 
 def same_rows(ours: dict[str, Any], theirs: dict[str, Any]) -> bool:
@@ -103,7 +116,13 @@ def _rows(suite: str, ours: dict[str, Any], theirs: dict[str, Any]) -> list[Row]
                 continue
             samples = [sample_of(body["rows"], metric, part) for body in (theirs, ours)]
             told = difference(samples[0], samples[1]) if paired and samples[0] and samples[1] else None
-            found.append(
-                Row(suite, metric, part, Estimate.from_json(parts[part]), Estimate.from_json(other[part]), told)
-            )
+            p, test = paired_p(samples[0], samples[1]) if told and samples[0] and samples[1] else (math.nan, "")
+            values = Estimate.from_json(parts[part]), Estimate.from_json(other[part])
+            found.append(Row(suite, metric, part, *values, told, None if math.isnan(p) else p, test))
     return found
+
+
+def _corrected(rows: list[Row]) -> list[Row]:
+    """The rows with Holm's p: of twenty differences that are none, one lies beyond its 95 % interval."""
+    adjusted = holm([math.nan if row.p is None else row.p for row in rows])
+    return [replace(row, p_holm=None if math.isnan(each) else each) for row, each in zip(rows, adjusted, strict=True)]

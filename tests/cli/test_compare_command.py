@@ -28,7 +28,9 @@ def test_a_comparison_goes_from_settings_to_measurements_to_answers(twice: None,
     lines = [" ".join(line.split()) for line in told.out.splitlines()]
     order = ["dpo beta 0.1 0.3", "follows from that: evaluate.dpo and evaluate", "loss 1.5 0.9"]
     assert [lines.index(line) for line in order] == sorted(lines.index(line) for line in order)
-    assert "gold 0.725 ± 0.272 0.250 ± 0.205 -0.475 ± 0.152* 4" in lines
+    assert "gold 0.725 ± 0.272 0.250 ± 0.205 -0.475 ± 0.152* .125 4" in lines  # of 2^4 exchanges 2 differ as much
+    assert "** also after Holm's correction for 1 difference: none" in told.out
+    assert "p of no difference, paired by prompt: exact permutation (1)" in told.out
 
 
 def test_answers_are_shown_on_one_line_and_harmless(twice: None, align: Align) -> None:
@@ -47,6 +49,7 @@ def test_json_holds_everything(twice: None, align: Align) -> None:
     assert told["differences"]["steps"][0]["settings"] == {"beta": [0.1, 0.3]}
     (row,) = [r for r in told["measured"] if r["metric"] == "gold"]
     assert row["difference"]["value"] == pytest.approx(-0.475) and row["model"] == "dpo"
+    assert (row["p"], row["p_holm"], row["test"]) == (0.125, 0.125, "exact permutation")
     assert told["b"]["missing"] == [] and told["samples"] == []  # both runs' dpo said the same
 
 

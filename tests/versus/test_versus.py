@@ -120,3 +120,15 @@ def test_a_run_that_is_not_there_says_how_to_make_it(here: Path) -> None:
     _, b = versus.open_sides("judged.yaml", ["stages.dpo.beta=0.7"])
     assert b.missing == ["dpo", "evaluate.dpo", "evaluate"]
     assert versus.measured_pairs(*versus.open_sides("judged.yaml", ["stages.dpo.beta=0.7"])) == []
+
+
+def test_differences_are_corrected_for_all_of_them_slices_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twelve prompts all better: p = 2 / 2^12, of three differences; six of them in a slice: 2 / 2^6."""
+    monkeypatch.chdir(tmp_path)
+    slices = ["near"] * 6 + ["far"] * 6
+    body = {m: {"probes": suite({"gold": [v + i for i in range(12)]}, slices)} for m, v in (("sft", 0.0), ("dpo", 0.5))}
+    seal_reports(write_recipe(tmp_path, []), {"base": body["sft"], **body})
+    (pair,) = versus.measured_pairs(*versus.open_sides("judged:sft", ["judged:dpo"]))
+    found = {r.part: (r.p, r.p_holm, r.sure) for r in pair.rows}
+    assert found["all"] == (2 / 2**12, pytest.approx(3 * 2 / 2**12), True)
+    assert found["near"] == (2 / 2**6, pytest.approx(2 * 2 / 2**6), False)
