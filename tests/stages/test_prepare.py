@@ -6,8 +6,9 @@ import pytest
 from align import quickstart
 from align.artifact.inputs import Inputs, SourceInput
 from align.data.split import split_key
-from align.data.store_rows import read_rows
+from align.data.store_rows import RowWriter, read_rows
 from align.errors import DataError, Stopped
+from align.schema import ROW_TYPES, load_schema
 from align.specs.prepare import PrepareSpec
 from align.stages.prepare import run
 
@@ -254,6 +255,48 @@ def test_datasets_and_pandas_read_what_was_prepared_as_it_is(prepare, tmp_path):
     assert list(frame["chosen"].map(lambda turns: turns[0]["content"])) == [
         row["chosen"][0]["content"] for row in parts["holdout"]
     ]
+
+
+def test_duckdb_reads_what_was_prepared_as_it_is(prepare, tmp_path):
+    import duckdb
+
+    ranked = {"prompt": "question", "completions": ["good", "fair", "bad"], "ranks": [1, 2, 2]}
+    _, _, parts = prepare([ranked, ranked | {"prompt": "another"}], **{"as": "preference"})
+    with duckdb.connect() as database:
+        files = str(tmp_path / "out" / "rows-*.parquet")
+        found = database.execute(
+            f"select prompt[1].content, chosen[1]['role'], rejected[-1].content, margin, ranking from '{files}'"
+        ).fetchall()
+        counted = database.execute(f"select ranking, count(*) from '{files}' group by all order by all").fetchall()
+    said = [(row["prompt"][0]["content"], row["rejected"][0]["content"], row["ranking"]) for row in parts["train"]]
+    assert [(prompt, rejected, ranking) for prompt, _, rejected, _, ranking in found] == said
+    assert {(role, margin) for _, role, _, margin, _ in found} == {("assistant", None)}
+    assert [count for _, count in counted] == [2, 2]
+
+
+@pytest.mark.parametrize("row_type", ROW_TYPES)
+def test_duckdb_reads_rows_of_every_type(tmp_path, row_type):
+    """The examples of a row type's schema come back with their values; what a row does not have is null."""
+    import duckdb
+
+    examples = load_schema(row_type)["examples"]
+    with RowWriter(tmp_path, row_type) as writer:
+        for row in examples:
+            writer.write("train", row)
+    with duckdb.connect() as database:
+        rows = database.execute(f"select * from '{tmp_path / 'rows-train.parquet'}'")
+        names = [column[0] for column in rows.description]
+        found = [dict(zip(names, values, strict=True)) for values in rows.fetchall()]
+    assert len(found) == len(examples) > 0
+    for row, example in zip(found, examples, strict=True):
+        plain = {name: json.loads(row[name]) if name == "meta" and row[name] else row[name] for name in row}
+        assert _without_nulls(plain) == example
+
+
+def _without_nulls(value):
+    if isinstance(value, dict):
+        return {name: _without_nulls(item) for name, item in value.items() if item is not None}
+    return [_without_nulls(item) for item in value] if isinstance(value, list) else value
 
 
 def test_health_of_preferences_is_measured_and_told(prepare):
