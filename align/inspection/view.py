@@ -167,6 +167,7 @@ def truncation(found: View, tokenizer: Tokenizer, max_length: int) -> dict[str, 
         "stops_lost": int(counts.get("truncated_stops", 0)),
         "tokens": sum(lengths),
         "tokens_lost": sum(lengths[i] - max_length for i in over),
+        "tokens_over": sum(lengths[i] for i in over),
     }
     if over:
         side = max(found.seen[over[0]], key=lambda s: len(s.ids))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from align.step import input_of
 Row = dict[str, Any]
 Tell = Callable[[dict[str, Any]], None]
 
-TRIAL_ROWS = 256  # the longest ones of an entry's sample, one of each slice and axis first
+TRIAL_ROWS = 256  # the longest ones of an entry's sample; where they are measured one of each slice and axis first
 
 
 @dataclass
@@ -77,14 +77,18 @@ class Context:
         entry = self.entries.get(edge.get("name", ""))
         return (entry, edge["part"] or "train") if entry else None
 
-    def input(self, step: str, name: str) -> AnyInput:
-        """What a step's input is, or what stands in for it: rows of the sample, a trial's model. UserError without any."""
+    def input(self, step: str, name: str, rows: int = TRIAL_ROWS) -> AnyInput:
+        """What a step's input is, or what stands in for it: the longest `rows` of the sample, a trial's model.
+
+        Raises UserError where there is nothing.
+        """
         edge = self.edge(step, name)
         if "source" in edge:
             return outside_model(SourceInput(**edge["source"]))
         parent = edge["name"]
         if parent in self.entries:
-            return self._sample_of(self.entries[parent], edge["part"] or "train")
+            measured = self.jobs[step].kind == "measure"
+            return self._sample_of(self.entries[parent], edge["part"] or "train", rows, measured)
         sealed = self.store.find(edge["kind"], edge["key"])
         if sealed:
             return input_of(parent, sealed, edge["part"], self.store)
@@ -94,22 +98,25 @@ class Context:
             return self.input(parent, begins)
         raise UserError(step, f"not tried: it rests on {parent}, {self.failed.get(parent, 'which was not tried')}")
 
-    def _sample_of(self, entry: Entry, part: str) -> RowsInput:
-        """The longest rows of a part as a stage reads them, written once."""
-        folder = self.scratch / "rows" / entry.name
+    def _sample_of(self, entry: Entry, part: str, most: int, measured: bool) -> RowsInput:
+        """The longest rows of a part as a stage reads them, longest first, written once."""
+        folder = self.scratch / "rows" / entry.name / f"{most}{' of every kind' if measured else ''}"
         path = part_file(folder, part)
-        rows = entry.rows.get(part) or []
+        rows = longest(entry.rows.get(part) or [])
         if not rows:
             raise UserError(f"data.{entry.name}", f"no row of part {part} was found in the sample")
         if not path.is_file():
             folder.mkdir(parents=True, exist_ok=True)
-            longest = sorted(rows, key=lambda row: -sum(map(len, texts_of(row).values())))
             with RowWriter(folder, entry.row_type, (part,)) as writer:
-                for row in _of_every_kind(longest)[:TRIAL_ROWS]:
+                for row in (_of_every_kind(rows) if measured else rows)[:most]:
                     writer.write(part, row)
-        return RowsInput(
-            f"{entry.name}.{part}", (path,), entry.row_type, min(len(rows), TRIAL_ROWS), f"sample of {path}"
-        )
+        count = min(len(rows), most)
+        return RowsInput(f"{entry.name}.{part}", (path,), entry.row_type, count, f"sample of {path}")
+
+
+def longest(rows: Sequence[Row]) -> list[Row]:
+    """The rows with the most text first."""
+    return sorted(rows, key=lambda row: -sum(map(len, texts_of(row).values())))
 
 
 def _of_every_kind(rows: list[Row]) -> list[Row]:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import math
+from itertools import islice
 from typing import Any
 
 from align.artifact.inputs import ModelInput
 from align.data import template
 from align.data.overfitting import Diet, risk
+from align.data.render import render_prompts
 from align.errors import UserError
 from align.findings import Finding
 from align.inspection import view
 from align.inspection.measures import Repetitions
-from align.inspection.with_model import generation_stops, rendering_findings
+from align.inspection.with_model import context_of, generation_stops, rendering_findings
 from align.job import spec_of
 from align.models.tokenizer import Tokenizer, load_tokenizer, ready_tokenizer
 from align.preflight import trial
-from align.preflight.context import Context, Entry, trained_input
-from align.specs import PretrainSpec, TrainingSpec
+from align.preflight.context import Context, Entry, longest, trained_input
+from align.specs import PpoSpec, PretrainSpec, TrainingSpec
 
 ROWS_RENDERED = 500
 PACKED_FULL = 0.97  # of a packed sequence's tokens that are rows'
@@ -32,6 +34,8 @@ def examine(context: Context, chosen: set[str] | None = None) -> None:
         try:
             context.say(f"looking at {step}")
             steps = _rendering(context, step) if isinstance(spec_of(job), TrainingSpec) else 0
+            if isinstance(spec_of(job), PpoSpec):
+                _room(context, step)
             if context.static:
                 _by_heart(context, step)
                 continue
@@ -82,6 +86,33 @@ def _rendering(context: Context, step: str) -> float:
     epochs, steps, trained = _diet(seen, spec, entry, part)
     context.costs[step] = {"epochs": epochs, "trained_tokens": trained}
     return steps
+
+
+def _room(context: Context, step: str) -> None:
+    """Whether the longest prompts leave room for what is sampled; the trial of a CPU samples less and would not see it."""
+    spec: PpoSpec = spec_of(context.jobs[step])
+    read = context.entry_of(step, "prompts")
+    if read is None or (context.static and _from_random(context, step)):
+        return
+    source = context.input(step, spec.trains)
+    assert isinstance(source, ModelInput)
+    window = context_of(source)
+    entry, part = read
+    asked = (
+        {"prompt": row["prompt"] if "prompt" in row else row["messages"][:-1]} for row in longest(entry.rows[part])
+    )
+    tokenizer = ready_tokenizer(source, lambda _: None, _template(context, step))
+    lengths = [len(ids) for ids in render_prompts(islice(asked, ROWS_RENDERED), tokenizer)]
+    over = sum(length + spec.max_new_tokens > window for length in lengths) if window else 0
+    told = f"the longest has {max(lengths, default=0):,} tokens; the model reads {window or 0:,}"
+    if over:
+        remedy = "Lower max_new_tokens, or leave long prompts out: filters: {length: {of: prompt, max: CHARACTERS}}."
+        said = f"no room for {spec.max_new_tokens:,} new tokens behind {over:,} of the {len(lengths):,} longest prompts: {told}"
+        context.add(Finding("problem", f"stages.{step}", said, remedy))
+    elif window:
+        context.add(
+            Finding("ok", f"stages.{step}", f"every prompt leaves room for {spec.max_new_tokens:,} new tokens: {told}")
+        )
 
 
 def _tokenizer(context: Context, step: str, spec: TrainingSpec, subject: str) -> Tokenizer | None:
@@ -141,6 +172,8 @@ def _cut(seen: view.View, tokenizer: Tokenizer, spec: TrainingSpec, subject: str
     if not found["over"]:
         return Finding("ok", subject, f"all of {found['rows']:,} rows fit max_length {spec.max_length:,}; the longest has "
                        f"{max(seen.longest(), default=0):,} tokens")  # fmt: skip
+    if spec.kind == "reward":  # it leaves out what it cannot read to the end
+        found |= {"cut": 0, "dropped": found["over"], "stops_lost": 0, "tokens_lost": found["tokens_over"]}
     share = (found["cut"] + found["dropped"]) / max(1, found["rows"])
     tokens = found["tokens_lost"] / max(1, found["tokens"])
     said = (
@@ -170,8 +203,13 @@ def _tried(context: Context, step: str, done: trial.Trial) -> list[Finding]:
     spec = spec_of(job)
     told = [Finding("note", subject, note) for note in done.notes if "grew" in note or "afresh" in note]
     if not isinstance(spec, TrainingSpec):
-        what = "one update" if job.kind == "ppo" else f"{trial.ASKED} rows of each suite"
-        return [*told, Finding("ok", subject, f"{what} tried in {done.seconds:.1f} s")]
+        said = f"{trial.ASKED} rows of each suite tried in {done.seconds:.1f} s"
+        if isinstance(spec, PpoSpec):
+            said = (
+                f"one update on the longest prompts tried in {done.seconds:.1f} s: {done.step_seconds:.2g} s an episode, "
+                f"{done.memory / 2**30:.2g} GiB of memory"
+            )
+        return [*told, Finding("ok", subject, said)]
     said = (
         f"{trial.STEPS} steps on the longest rows, a checkpoint written and read back: {done.step_seconds:.2g} s a step, "
         f"{done.memory / 2**30:.2g} GiB of memory"

@@ -23,7 +23,7 @@ from align.artifact.inputs import Inputs, ModelInput
 from align.errors import ModelError, TrainingError, UserError
 from align.job import spec_of
 from align.loop import checkpoints
-from align.preflight.context import Context
+from align.preflight.context import TRIAL_ROWS, Context
 from align.specs import PpoSpec, PretrainSpec, TrainingSpec
 from align.specs.evaluate import EvaluateSettings
 from align.step import RUN
@@ -73,8 +73,9 @@ def run(context: Context, step: str) -> Trial:
     job = context.jobs[step]
     out = context.scratch / "steps" / step
     out.mkdir(parents=True)
-    inputs = Inputs({name: context.input(step, name) for name in job.edges}, context.scratch / "cache")
     spec = small(spec_of(job), _weights(context, step), _vocabulary(context, step))
+    rows = spec.batch_size if isinstance(spec, PpoSpec) else TRIAL_ROWS  # PPO draws its prompts at random
+    inputs = Inputs({name: context.input(step, name, rows) for name in job.edges}, context.scratch / "cache")
     tracker, process = Quiet(), psutil.Process()
     before = _reset_memory(process)
     began = time.monotonic()
@@ -88,9 +89,9 @@ def run(context: Context, step: str) -> Trial:
         context.models[step] = model
         trained = tensors(model.path)
         parameters = trained + (tensors(model.base.path) if model.base else 0)
+    each = _step_seconds(tracker, spec_of(job), spec, metrics, seconds)
     return Trial(
-        seconds, _step_seconds(tracker, spec_of(job), spec, seconds), _memory(process, before), _size(out / "model"), written,
-        parameters, trained, metrics, tracker.notes,
+        seconds, each, _memory(process, before), _size(out / "model"), written, parameters, trained, metrics, tracker.notes,
     )  # fmt: skip
 
 
@@ -131,6 +132,7 @@ def small(spec: Any, weights: int, vocabulary: int) -> Any:
         change = {
             "max_steps": STEPS, "batch_size": batch, "micro_batch_size": micro, "devices": 1,
             "log_every": 1, "save_every": STEPS - 1, "eval_every": None, "keep": "last", "drop_budget": 1.0,
+            "trainer": {**spec.trainer, "train_sampling_strategy": "sequential"},  # the longest rows first
         }  # fmt: skip
         return spec.model_copy(update=change)
     if isinstance(spec, PpoSpec):
@@ -162,11 +164,12 @@ def _few(suite: Any, change: dict[str, int]) -> Any:
     return suite.model_copy(update=known)
 
 
-def _step_seconds(tracker: Quiet, whole: Any, spec: Any, seconds: float) -> float:
+def _step_seconds(tracker: Quiet, whole: Any, spec: Any, metrics: Mapping[str, float], seconds: float) -> float:
     """Seconds of a whole optimizer step; for PPO of one episode; 0 where nothing is told."""
     if isinstance(spec, PpoSpec):
         longer = whole.max_new_tokens / spec.max_new_tokens
-        return seconds / spec.episodes * longer * max(1.0, (1 + whole.epochs) / 2)
+        asked = metrics["seconds/rollout"] + metrics["seconds/scoring"]
+        return (asked + metrics["seconds/update"] * whole.epochs / spec.epochs) * longer / spec.episodes
     if not isinstance(spec, TrainingSpec):
         return 0.0
     times = [tracker.marks[step] for step in sorted(tracker.marks) if 0 < step <= STEPS]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from align import plan as plans
 from align.artifact.store import Store
@@ -27,6 +28,13 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("check") / "base"
     write_base(folder)
     return folder
+
+
+def break_weights(folder: Path) -> None:
+    """One weight of the last norm is no number."""
+    weights = load_file(folder / "model.safetensors")
+    weights["model.norm.weight"][0] = float("nan")
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
 
 
 Checked = tuple[list[Finding], dict[str, Any]]
