@@ -2,7 +2,7 @@
 
     health = PairHealth();  health.add(row, texts, number) ...;  health.report()
 
-State: 40 bytes a pair (hashes of its prompt and answers, two lengths, its row number); no text is held.
+State: 41 bytes a pair (hashes of its prompt and answers, two lengths, its row number, its margin's sign); no text is held.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from align.data.row_statistics import EXAMPLES_TOLD, Texts
 LENGTH_WARNED = 0.6  # share of pairs whose chosen answer is the longer one, the whole interval above it
 NOISE_WARNED = 0.05
 SOURCE_WARNED = 0.8
+NO_MARGIN = 0
 _Z = 1.959964  # 95 %
 
 _SCORES = (("score_chosen", "score_rejected"), ("chosen_score", "rejected_score"))
@@ -29,13 +30,12 @@ Edge = tuple[int, int, int]  # hash of the better answer, hash of the worse one,
 
 
 class PairHealth:
-    """Fed with every pair that is kept."""
+    """Fed with every pair that may be kept; `report` says what those were like that were."""
 
     def __init__(self) -> None:
         self._keys = array("q")  # prompt, chosen, rejected, row; four a pair
         self._lengths = array("i")  # chosen, rejected; two a pair
-        self._against_margin = 0
-        self._with_margin = 0
+        self._margins = array("b")  # its sign, 0 counting as positive; NO_MARGIN without one
 
     def add(self, row: Mapping[str, Any], texts: Texts, number: int, raw: Mapping[str, Any]) -> None:
         """`raw`: the row as it was found, which may hold scores of both answers."""
@@ -43,18 +43,21 @@ class PairHealth:
         self._keys.extend((hash(texts.prompt), hash(chosen), hash(rejected), number))
         self._lengths.extend((len(chosen), len(rejected)))
         margin = row.get("margin", _score_gap(raw))
-        if margin is not None:
-            self._with_margin += 1
-            self._against_margin += margin < 0
+        self._margins.append(NO_MARGIN if margin is None else -1 if margin < 0 else 1)
 
-    def report(self) -> dict[str, Any]:
-        """Contradictions, cycles, length gap and an estimate of the share of wrong labels."""
-        keys = np.frombuffer(self._keys, np.int64).reshape(-1, 4)
+    def report(self, kept: np.ndarray | None = None) -> dict[str, Any]:
+        """Contradictions, cycles, length gap and an estimate of the share of wrong labels.
+
+        kept: for each pair added whether it counts; all do where it is None.
+        """
+        kept = np.ones(len(self._margins), bool) if kept is None else kept
+        keys = np.frombuffer(self._keys, np.int64).reshape(-1, 4)[kept]
         contradictions = _Contradictions()
         for edges in _by_prompt(keys):
             contradictions.add(edges)
-        lengths = np.frombuffer(self._lengths, np.int32).reshape(-1, 2).astype(np.int64)
-        margin = {"pairs": self._with_margin, "against": self._against_margin}
+        lengths = np.frombuffer(self._lengths, np.int32).reshape(-1, 2)[kept].astype(np.int64)
+        margins = np.frombuffer(self._margins, np.int8)[kept]
+        margin = {"pairs": int((margins != NO_MARGIN).sum()), "against": int((margins == -1).sum())}
         return {"pairs": len(keys), **contradictions.told(), "length": length_gap(lengths), "margin": margin}
 
 

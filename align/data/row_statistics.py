@@ -1,12 +1,12 @@
 """What a person wants to know of rows: lengths, sources, copies. One pass; of each row a few numbers are held, never its text.
 
-State: 24 bytes a row (its number, hashes of it and of its prompt), 16 more where rows have ids; the rest does not grow.
+State: 34 bytes a row (its number, hashes of it and of its prompt, lengths, source), 4 more an answer, 16 more where rows have
+ids. Nothing is summed up before `report`, since only then is it known which rows stay.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -15,7 +15,6 @@ import numpy as np
 from align.data.ledger import NO_SOURCE, OTHER_SOURCES, SOURCES_TOLD
 
 EXAMPLES_TOLD = 5
-LENGTHS_WAITING = 8192
 
 Row = Mapping[str, Any]
 
@@ -49,50 +48,24 @@ _TEXTS_OF: dict[str, Callable[[Row], Texts]] = {
 }
 
 
-class Lengths:
-    """How lengths are spread: exact count, mean and longest; percentiles from bins 6 % wide."""
-
-    def __init__(self) -> None:
-        self.count = self.total = self.longest = 0
-        self._bins: Counter[int] = Counter()
-        self._waiting = array("q")
-        self.add = self._waiting.append  # a length; once a row, so nothing stands between
-
-    def settle(self) -> None:
-        """Put the lengths that wait into bins."""
-        lengths = np.array(self._waiting, np.int64)
-        del self._waiting[:]
-        if len(lengths):
-            self.count += len(lengths)
-            self.total += int(lengths.sum())
-            self.longest = max(self.longest, int(lengths.max()))
-            shift = np.maximum(np.frexp(lengths)[1] - 5, 0)  # the bits beyond the first five
-            for low, count in zip(*np.unique(lengths >> shift << shift, return_counts=True), strict=True):
-                self._bins[int(low)] += int(count)
-
-    def told(self) -> dict[str, float]:
-        self.settle()
-        if not self.count:
-            return {}
-        points = {f"p{round(share * 100)}": self._percentile(share) for share in (0.05, 0.5, 0.95)}
-        return {"mean": round(self.total / self.count, 1), **points, "longest": self.longest}
-
-    def _percentile(self, share: float) -> int:
-        """The lower border of the bin that holds it."""
-        seen = 0
-        for low, count in sorted(self._bins.items()):
-            seen += count
-            if seen >= share * self.count:
-                return low
-        return self.longest
+def spread(lengths: np.ndarray) -> dict[str, float]:
+    """Exact mean and longest; percentiles from bins 6 % wide, each the lower border of its bin. Empty where there are none."""
+    if not len(lengths):
+        return {}
+    shift = np.maximum(np.frexp(lengths)[1] - 5, 0)  # the bits beyond the first five
+    lows, counts = np.unique(lengths >> shift << shift, return_counts=True)
+    seen = np.cumsum(counts)
+    points = {
+        f"p{round(share * 100)}": int(lows[np.searchsorted(seen, share * len(lengths))]) for share in (0.05, 0.5, 0.95)
+    }
+    return {"mean": round(float(lengths.mean()), 1), **points, "longest": int(lengths.max())}
 
 
-def copies(keys: array[int], rows: array[int]) -> dict[str, Any]:
-    """How many keys came before, and the first few as [row, the row it repeats].
+def copies(hashes: np.ndarray, rows: np.ndarray) -> dict[str, Any]:
+    """How many hashes of `rows` came before, and the first few as [row, the row it repeats].
 
-    Equal 64-bit hashes count as equal keys (2.7e-8 likely among a million).
+    Equal 64-bit hashes count as equal rows (2.7e-8 likely among a million).
     """
-    hashes = np.frombuffer(keys, np.int64)
     if not len(hashes):
         return {"copies": 0, "examples": []}
     order = np.argsort(hashes, kind="stable")
@@ -100,61 +73,87 @@ def copies(keys: array[int], rows: array[int]) -> dict[str, Any]:
     first = order[np.maximum.accumulate(np.where(again, 0, np.arange(len(order))))]
     later = np.flatnonzero(again)
     later = later[np.argsort(order[later], kind="stable")][:EXAMPLES_TOLD]
-    return {"copies": int(again.sum()), "examples": [[rows[order[at]], rows[first[at]]] for at in later]}
+    return {"copies": int(again.sum()), "examples": [[int(rows[order[at]]), int(rows[first[at]])] for at in later]}
 
 
 class RowStatistics:
-    """Fed with every row that is kept; `report` says what they were like."""
+    """Fed with every row that may be kept; `report` says what those were like that were."""
 
     def __init__(self, row_type: str) -> None:
-        self._prompts, self._answers = Lengths(), Lengths()
         self._numbers, self._rows, self._asked = array("q"), array("q"), array("q")
-        self._ids, self._id_numbers = array("q"), array("q")
-        self._sources: dict[str | None, list[int]] = {}  # rows, characters
+        self._prompts, self._answers, self._answers_of = array("i"), array("i"), array("H")
+        self._source_of = array("i")
+        self._ids, self._with_id = array("q"), array("q")
+        self._sources: dict[str | None, int] = {}
         self._has_prompt = row_type != "text"
+        columns = (self._prompts, self._asked, self._answers_of, self._rows, self._numbers, self._source_of)
+        self._append = tuple(column.append for column in columns)  # looked up once, not once a row
+        self._answer = self._answers.append
 
     def add(self, row: Row, texts: Texts, number: int) -> int:
         """Count a row; returns its size in characters."""
         prompt, answers = texts
-        size = len(prompt)
-        if self._has_prompt:
-            self._prompts.add(size)
-            self._asked.append(hash(prompt))
-        for answer in answers:
-            length = len(answer)
-            self._answers.add(length)
-            size += length
-        self._rows.append(hash(texts))
-        self._numbers.append(number)
+        source = row.get("source")
+        place = self._sources.get(source)
+        if place is None:
+            place = self._of_source(source)
         if "id" in row:
             self._ids.append(hash(row["id"]))
-            self._id_numbers.append(number)
-        told = self._sources.get(row.get("source")) or self._of_source(row.get("source"))
-        told[0] += 1
-        told[1] += size
-        if not len(self._numbers) % LENGTHS_WAITING:
-            self._prompts.settle()
-            self._answers.settle()
+            self._with_id.append(len(self._numbers))
+        size = len(prompt)
+        add_size, add_prompt, add_answers, add_row, add_number, add_source = self._append
+        add_size(size)
+        add_prompt(hash(prompt))
+        for answer in answers:
+            length = len(answer)
+            self._answer(length)
+            size += length
+        add_answers(len(answers))
+        add_row(hash(texts))
+        add_number(number)
+        add_source(place)
         return size
 
-    def _of_source(self, source: str | None) -> list[int]:
+    def _of_source(self, source: str | None) -> int:
         name = source or NO_SOURCE
         if name not in self._sources and len(self._sources) >= SOURCES_TOLD:
             name = OTHER_SOURCES
-        return self._sources.setdefault(name if source else None, [0, 0])
+        return self._sources.setdefault(name if source else None, len(self._sources))
 
-    def report(self) -> dict[str, Any]:
-        """Lengths in characters; copies of whole rows, of prompts and of ids; rows and mean length by source."""
-        total = sum(rows for rows, _ in self._sources.values())
-        counts = {name or NO_SOURCE: told for name, told in self._sources.items()}
-        sources = {
-            name: {"rows": rows, "share": round(rows / total, 4), "characters": round(characters / rows, 1)}
-            for name, (rows, characters) in sorted(counts.items(), key=lambda item: (-item[1][0], item[0]))
-        }
-        lengths = {"prompt": self._prompts.told(), "answer": self._answers.told()}
+    def report(self, kept: np.ndarray | None = None) -> dict[str, Any]:
+        """Lengths in characters; copies of whole rows, of prompts and of ids; rows and mean length by source.
+
+        kept: for each row added whether it counts; all do where it is None.
+        """
+        kept = np.ones(len(self._numbers), bool) if kept is None else kept
+        numbers, prompts = (
+            np.frombuffer(self._numbers, np.int64),
+            np.frombuffer(self._prompts, np.int32).astype(np.int64),
+        )
+        answers = np.frombuffer(self._answers, np.int32).astype(np.int64)
+        of_row = np.repeat(np.arange(len(kept)), np.frombuffer(self._answers_of, np.uint16))
+        sizes = prompts + np.bincount(of_row, answers, len(kept)).astype(np.int64)
+        lengths = {"prompt": spread(prompts[kept]) if self._has_prompt else {}, "answer": spread(answers[kept[of_row]])}
+        with_id = np.frombuffer(self._with_id, np.int64)
+        ids = np.frombuffer(self._ids, np.int64)[kept[with_id]]
         repeated = {
-            "rows": copies(self._rows, self._numbers),
-            "prompts": copies(self._asked, self._numbers),
-            "ids": copies(self._ids, self._id_numbers),
+            "rows": copies(np.frombuffer(self._rows, np.int64)[kept], numbers[kept]),
+            "prompts": copies(np.frombuffer(self._asked, np.int64)[kept & self._has_prompt], numbers[kept]),
+            "ids": copies(ids, numbers[with_id[kept[with_id]]]),
         }
+        sources = self._by_source(np.frombuffer(self._source_of, np.int32)[kept], sizes[kept])
         return {"characters": {k: v for k, v in lengths.items() if v}, "copies": repeated, "sources": sources}
+
+    def _by_source(self, source_of: np.ndarray, sizes: np.ndarray) -> dict[str, dict[str, float]]:
+        """The source with the most rows first; none of which no row is left."""
+        rows, characters = np.bincount(source_of, minlength=1), np.bincount(source_of, sizes, 1)
+        counts = {
+            name or NO_SOURCE: place for name, place in self._sources.items() if place < len(rows) and rows[place]
+        }
+        return {
+            name: {
+                "rows": int(rows[at]), "share": round(int(rows[at]) / len(source_of), 4),
+                "characters": round(float(characters[at]) / int(rows[at]), 1),
+            }
+            for name, at in sorted(counts.items(), key=lambda item: (-rows[item[1]], item[0]))
+        }  # fmt: skip

@@ -2,7 +2,7 @@
 
 Reads one source: a file, a folder, a hub data set or the bundled world. Writes rows-train.parquet and, with a holdout,
 rows-holdout.parquet; report.json, with all that was counted; README.md, the same for people; quarantine.jsonl, where rows
-repeat questions of `against`. No model takes part. Memory does not grow with the rows, but for hashes: 40 bytes a row, 40 more
+repeat questions of `against`. No model takes part. Memory does not grow with the rows, but for hashes: 50 bytes a row, 50 more
 a pair, 60 more a row with `filters: {duplicates: ...}`; for near duplicates about 40 and 4 for each distinct word of a row, with
 a holdout as much again for its prompt.
 
@@ -11,7 +11,7 @@ rows that are not of the wanted type, pairs with two identical sides and rows th
 and above `drop_budget` (a share of the rows; filters aside) the stage refuses. Where a row falls is a function of split_seed and
 of its prompt alone (align/data/split.py), or, where other prompts are nearly the same, of these prompts: they fall on one side,
 in whatever order rows come. So a new training seed moves no row, and a new row only prompts that are nearly the same. What is
-counted of rows (lengths, sources, health) is counted before leaks and near duplicates go.
+told of rows (lengths, sources, copies, health) is told of those that are kept.
 
 Metrics: rows/read, rows/kept, rows/dropped, rows/train, rows/holdout, dropped/REASON; where one row gives several or several
 become one, rows/expanded, rows/joined and rows/ties (align/data/ledger.py); copies/rows, copies/prompts, copies/ids; sources,
@@ -86,7 +86,8 @@ def run(spec: PrepareSpec, inputs: Inputs, out: Path, tracker: Tracker) -> dict[
     chosen = np.where(verdict.reason == 0, verdict.held_out.astype(np.int8), LEFT_OUT)
     counts = part_rows(part_file(out, _STAGED), out, parts(spec.holdout), chosen)
     _need_all_parts(counts, spec)
-    told = card.report(ledger, form, counts, statistics.report(), health.report() if health else None)
+    kept = verdict.reason == 0
+    told = card.report(ledger, form, counts, statistics.report(kept), health.report(kept) if health else None)
     _tell(ledger, form, told, tracker)
     for sentence in verdict.notes:
         tracker.note(sentence)

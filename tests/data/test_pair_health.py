@@ -1,5 +1,6 @@
 """Numbers worked by hand."""
 
+import numpy as np
 import pytest
 
 from align.data.pair_health import PairHealth, imbalance, in_cycles, label_noise, notes, wilson
@@ -18,6 +19,16 @@ def health(*pairs: tuple[str, str, str], margins: tuple[float, ...] = (), raws: 
 def test_the_same_two_answers_both_ways_round_contradict():
     found = health(("p", "a", "b"), ("p", "b", "a"), ("q", "b", "a"), ("p", "a", "c"))
     assert found["contradictory"] == {"pairs": 2, "examples": [[1, 2]]}
+
+
+def test_health_of_the_pairs_kept_leaves_the_others_out():
+    found = PairHealth()
+    for number, (chosen, rejected, margin) in enumerate((("a", "b", 1.0), ("b", "a", -1.0), ("long", "b", 0.0)), 1):
+        found.add({"margin": margin}, Texts("p", (chosen, rejected)), number, {})
+    whole, kept = found.report(), found.report(np.array([True, False, True]))
+    assert whole["contradictory"]["pairs"] == 2 and kept["contradictory"]["pairs"] == 0
+    assert (whole["margin"], kept["margin"]) == ({"pairs": 3, "against": 1}, {"pairs": 2, "against": 0})
+    assert (whole["pairs"], kept["pairs"]) == (3, 2) and kept["length"]["chosen_longer"]["n"] == 1
 
 
 def test_pairs_of_other_prompts_do_not_contradict():

@@ -1,27 +1,25 @@
 import random
-from array import array
 
+import numpy as np
 import pytest
 
-from align.data.row_statistics import Lengths, RowStatistics, copies, texts_of
+from align.data.row_statistics import RowStatistics, copies, spread, texts_of
 from align.schema import ROW_TYPES, load_schema
 
 
 def test_percentiles_are_within_the_width_of_a_bin():
-    draw, lengths = random.Random(0), Lengths()
+    draw = random.Random(0)
     values = sorted(draw.randrange(1, 20_000) for _ in range(5000))
-    for value in values:
-        lengths.add(value)
-    told = lengths.told()
+    told = spread(np.array(draw.sample(values, 5000)))
     assert told["mean"] == pytest.approx(sum(values) / 5000, abs=0.06) and told["longest"] == values[-1]
     for share, name in ((0.05, "p5"), (0.5, "p50"), (0.95, "p95")):
         assert told[name] == pytest.approx(values[int(share * 5000)], rel=0.07)
 
 
 def test_copies_are_counted_with_the_row_they_repeat():
-    found = copies(array("q", (7, 8, 7, 9, 7, 8)), array("q", range(1, 7)))
+    found = copies(np.array((7, 8, 7, 9, 7, 8)), np.arange(1, 7))
     assert found == {"copies": 3, "examples": [[3, 1], [5, 1], [6, 2]]}
-    assert copies(array("q"), array("q")) == {"copies": 0, "examples": []}
+    assert copies(np.array([], int), np.array([], int)) == {"copies": 0, "examples": []}
 
 
 @pytest.mark.parametrize("row_type", ROW_TYPES)
@@ -40,3 +38,26 @@ def test_sources_beyond_the_first_ones_are_told_together():
     sources = statistics.report()["sources"]
     assert sources["(others)"]["rows"] == 150 and len(sources) == 51
     assert sum(each["rows"] for each in sources.values()) == 200
+
+
+@pytest.mark.parametrize("row_type", ["preference", "ranking", "messages", "text"])
+def test_a_report_of_the_rows_kept_is_that_of_rows_of_which_the_others_never_were(row_type):
+    draw, examples = random.Random(1), load_schema(row_type)["examples"]
+    rows = [
+        {
+            **draw.choice(examples),
+            "source": draw.choice("abc"),
+            **({"id": draw.choice("xyz")} if draw.random() < 0.6 else {}),
+        }
+        for _ in range(200)
+    ]
+    kept = np.array([draw.random() < 0.7 for _ in rows])
+    every, some = RowStatistics(row_type), RowStatistics(row_type)
+    for number, row in enumerate(rows, 1):
+        texts = texts_of(row_type)(row)
+        size = every.add(row, texts, number)
+        assert size == len(texts.prompt) + sum(map(len, texts.answers))
+        if kept[number - 1]:
+            some.add(row, texts, number)
+    assert every.report(kept) == some.report() != every.report()
+    assert every.report(~kept)["copies"]["rows"]["copies"] > 0

@@ -59,6 +59,19 @@ def test_a_leak_is_left_out_counted_and_shown(prepare, tmp_path):
     assert any(note.startswith("such as row 11") and "medieval bridges" in note for note in told.notes)
 
 
+def test_what_is_told_of_rows_is_told_of_those_that_stay(prepare, tmp_path):
+    """With a leak left out, and a copy dropped, the report but for its accounting is that of rows without them."""
+    planted = [chat(BRIDGE, "because " * 400) | {"source": "leaky"}, *PLANTED, ROWS[3]]
+    metrics, _, rows = prepare(planted, near_duplicates="drop")
+    clean, _, _ = prepare(ROWS, name="clean", near_duplicates="drop")
+    assert rows == ROWS and metrics["rows/dropped"] == 3 and metrics["copies/rows"] == 0
+    told, wanted = (json.loads((tmp_path / name / "report.json").read_text()) for name in ("out", "clean"))
+    assert told["characters"] == wanted["characters"] and told["copies"] == wanted["copies"]
+    assert metrics["characters/answer/p95"] == clean["characters/answer/p95"]
+    assert told["sources"].pop("leaky") == {"rows": 0, "share": 0.0, "characters": 0.0, "dropped": 1}
+    assert told["sources"]["(none)"]["rows"] == 30 and metrics["sources"] == 2
+
+
 def test_without_against_nothing_is_held_against_anything(prepare, tmp_path):
     metrics, _, rows = prepare(PLANTED, against=[])
     assert rows == PLANTED and "leakage/rows" not in metrics and not (tmp_path / "out" / "quarantine.jsonl").exists()
