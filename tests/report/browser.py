@@ -54,6 +54,10 @@ class Page:
         actions = [{"type": kind, "value": k} for k in typed for kind in ("keyDown", "keyUp")]
         self._ask("POST", "actions", {"actions": [{"type": "key", "id": "keyboard", "actions": actions}]})
 
+    def devtools(self, command: str, **arguments: Any) -> Any:
+        """What a command of the Chrome DevTools Protocol gives."""
+        return self._ask("POST", "goog/cdp/execute", {"cmd": command, "params": arguments})
+
     def complaints(self) -> list[str]:
         """What the console was told since the last time, of warnings and errors."""
         return [entry["message"] for entry in self._ask("POST", "se/log", {"type": "browser"})]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -110,6 +112,90 @@ def test_a_keyboard_reaches_everything_in_order(opened: Page) -> None:
     )
     levels = opened.run("return [...document.querySelectorAll('main :is(h1,h2,h3,h4)')].map((e) => +e.tagName[1])")
     assert levels[0] == 1 and levels.count(1) == 1
+
+
+CONTROLS = {
+    "button",
+    "link",
+    "combobox",
+    "textbox",
+    "searchbox",
+    "spinbutton",
+    "listbox",
+    "option",
+    "progressbar",
+    "dialog",
+}
+
+
+def unnamed(browser: Page) -> list[str]:
+    """Controls, and parts that keys reach, of which a screen reader would tell no name."""
+    nodes = browser.devtools("Accessibility.getFullAXTree")["nodes"]
+    told = [(node["role"]["value"], node.get("name", {}).get("value"), node) for node in nodes if not node["ignored"]]
+    assert "button" in {role for role, *_ in told}
+    reached = [{p["name"] for p in node.get("properties", ()) if p["value"].get("value")} for *_, node in told]
+    return [
+        role
+        for (role, name, _), properties in zip(told, reached, strict=True)
+        if not name and (role in CONTROLS or ("focusable" in properties and role not in ("RootWebArea", "main")))
+    ]
+
+
+def test_a_screen_reader_is_told_every_name_heading_and_table(opened: Page) -> None:
+    opened.run("document.querySelectorAll('details').forEach((e) => { e.open = true; })")
+    assert unnamed(opened) == []
+    levels = opened.run("return [...document.querySelectorAll('main :is(h1,h2,h3,h4)')].map((e) => +e.tagName[1])")
+    assert levels[0] == 1 and all(b - a <= 1 for a, b in pairwise(levels))
+    assert opened.run("return document.querySelectorAll('main table').length") > 3
+    assert opened.run(
+        "return [...document.querySelectorAll('main table')].every((t) => t.caption?.textContent.trim() && "
+        "[...t.querySelectorAll('th')].every((h) => h.scope && h.textContent.trim()))"
+    )
+    assert opened.run("return document.getElementById('shown').getAttribute('role')") == "status"
+
+
+def test_a_vote_is_heard_as_well_as_seen(opened: Page) -> None:
+    opened.run("document.getElementById('list').focus()")
+    opened.press("v")
+    opened.wait("document.getElementById('vote').open")
+    opened.press("enter")
+    opened.wait("document.getElementById('vote-place').textContent === '1 of 5'")
+    assert unnamed(opened) == []
+    heard = "return document.querySelector('#vote-ask [role=status]').textContent"
+    first = opened.run(heard)
+    left, right = opened.run("return ['vote-left', 'vote-right'].map((id) => document.getElementById(id).textContent)")
+    assert first.startswith("1 of 5. user: question ") and left.strip("()") in first and right.strip("()") in first
+    opened.press("s")
+    assert opened.run(heard).startswith("2 of 5. user: question ") and "sft" not in first and "dpo" not in first
+    opened.click("#vote-end")
+
+
+def test_it_prints_light_and_whole_also_from_a_dark_page(opened: Page) -> None:
+    """A page of A4 between its margins is 702 pixels wide; a dialog that is open stays off the paper."""
+    opened.click("#theme")
+    opened.run("document.getElementById('list').focus()")
+    opened.press("v")
+    opened.devtools("Emulation.setEmulatedMedia", media="print")
+    opened.devtools("Emulation.setDeviceMetricsOverride", width=702, height=1020, deviceScaleFactor=1, mobile=False)
+    try:
+        assert opened.run("return getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+        hidden = ".bar, .controls, .reader, dialog"
+        assert opened.run(f"return [...document.querySelectorAll('{hidden}')].every((e) => !e.getClientRects().length)")
+        assert opened.run("return document.documentElement.scrollWidth") <= 702
+        assert opened.run(
+            "return [...document.querySelectorAll('.scroll')].every((e) => e.scrollWidth <= e.clientWidth + 1)"
+        )
+        graph = opened.run(
+            "const r = document.querySelector('svg.graph').getBoundingClientRect(); return [r.width, r.height]"
+        )
+        assert 300 < graph[0] <= 702 and graph[1] > 50
+        pages = base64.b64decode(opened.devtools("Page.printToPDF", printBackground=True)["data"])
+        assert pages.startswith(b"%PDF") and 1 < pages.count(b"/Type /Page\n") < 40
+    finally:
+        opened.devtools("Emulation.setEmulatedMedia", media="")
+        opened.devtools("Emulation.clearDeviceMetricsOverride")
+        opened.run("document.getElementById('vote').close()")
+        opened.click("#theme")
 
 
 def test_light_and_dark_can_be_chosen(opened: Page) -> None:

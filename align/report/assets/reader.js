@@ -140,7 +140,7 @@ const answer = (model, i, parts, changed) => {
   const apart = common < LIKE * text.trim().length;  // marking nearly every word would only make it harder to read
   const marked = parts.map(([part, shared]) => (shared || alone || apart ? part : make(changed, {}, part)));
   const scores = suite.metrics.flatMap((m) => [make("dt", {}, m.name.replaceAll("_", " ")), make("dd", {}, plain(m.values[model][i]))]);
-  return make("section", { "aria-label": `Answer of ${suite.models[model]}` }, make("h4", {}, suite.models[model]),
+  return make("section", { "aria-label": `Answer of ${suite.models[model]}` }, make("h3", {}, suite.models[model]),
     make("div", { class: "answer" }, ...(text === "" ? said(text) : marked)), make("dl", { class: "scores" }, ...scores));
 };
 

@@ -59,6 +59,9 @@ const ask = () => {
     $(id).replaceChildren(...said(suite.texts[pair.sides[side]][pair.row]));
     $(id).scrollTop = 0;
   });
+  const heard = (side) => suite.texts[pair.sides[side]][pair.row] || "an empty answer";
+  const asked = suite.prompts[pair.row].map(([role, content]) => `${role}: ${content}`).join(" ");
+  $("vote-heard").textContent = `${done + 1} of ${ballot.pairs.length}. ${asked} Left: ${heard(0)} Right: ${heard(1)}`;  // read aloud
   ballot.since = performance.now();
   if (!$("vote-ask").contains(document.activeElement)) $("vote-prompt").focus({ preventScroll: true });
 };
