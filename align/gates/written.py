@@ -43,7 +43,7 @@ def remark(verdict: Verdict) -> str:
     if verdict.n:
         rows = f"n = {verdict.n:,}"
         if verdict.clusters and verdict.clusters != verdict.n and not verdict.note:
-            rows += f" of {verdict.clusters:,} prompts"
+            rows += f" ({verdict.clusters:,} prompts)"
         told.append(rows)
     if verdict.paired:
         told.append("paired")

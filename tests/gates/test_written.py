@@ -68,7 +68,7 @@ def test_a_figure_has_the_decimals_that_its_interval_deserves(told: dict, wanted
 
 
 def test_a_remark_says_what_stands_behind_a_figure() -> None:
-    assert remark(verdict("a.b > 1", paired=True, clusters=100)) == "n = 500 of 100 prompts, paired"
+    assert remark(verdict("a.b > 1", paired=True, clusters=100)) == "n = 500 (100 prompts), paired"
     assert remark(MIXED.verdicts[2]) == "n = 500, about 13,000 rows would decide, let through"
     assert "stands on the threshold" in remark(verdict("a.b > 1", "inconclusive", value=0.5))
     assert "too few prompts" in remark(verdict("a.b > 1", "inconclusive"))
