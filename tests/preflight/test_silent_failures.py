@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -106,6 +107,10 @@ STOPPED: dict[str, tuple[Change, str]] = {
     "nothing is masked: the prompt is no prefix": (
         template("{% for m in messages %}{{ m.role if loop.last else 'x' }}{{ m.content }}" + STOP + "{% endfor %}" + ASK),
         "the prompt is not a prefix of prompt and answer",
+    ),
+    "nothing is masked: the template writes answers only": (
+        template("{% for m in messages %}{% if m.role == 'assistant' %}{{ m.content }}" + STOP + "{% endif %}{% endfor %}"),
+        "every token is trained",
     ),
     "the mask begins within the answer's header: no generation prompt": (
         template(HEAD + STOP + "{% endfor %}"), "there is no generation prompt",
@@ -218,6 +223,33 @@ def test_a_file_that_changed_is_another_input_and_a_split_has_a_seed_of_its_own(
     after = plans.make(load("recipe.yaml", ["seed=7"]), Store(tmp_path / "store")).steps
     assert before["chat"].key != after["chat"].key and before["sft"].key != after["sft"].key
     assert before["pairs"].key == after["pairs"].key
+
+
+def test_no_prompt_stands_on_both_sides_of_a_split(check: Any, base: Path, tmp_path: Path) -> None:
+    """Nor the same prompt in other letters, with other spaces or a word more: all its pairs are on one side."""
+    from align import plan as plans
+    from align.artifact.store import Store
+    from align.data.store_rows import part_file, read_rows
+    from align.job import job_of
+    from align.recipe import load
+    from align.step import carry_out
+    from align.tracking import Tracker
+
+    look(check, base, None)
+    draw = random.Random(0)
+    questions = [" ".join("".join(draw.choices("abcdefghij", k=5)) for _ in range(12)) for _ in range(40)]
+    again = (str.upper, lambda text: f"  {text}\n", lambda text: f"Please, {text}")
+    write(
+        Path("pairs.jsonl"),
+        (pair(said(q), f"warm {i}", f"cold {i}") for said in (str, *again) for i, q in enumerate(questions)),
+    )
+    plan = plans.make(load("recipe.yaml"), Store(tmp_path / "store"))
+    job = job_of(plan, plan.steps["pairs"], str(tmp_path / "store"))
+    carry_out(job, lambda folder: Tracker(folder, lambda event: None))
+    (sealed,) = (tmp_path / "store").glob("prepare-*")
+    parts = [read_rows([part_file(sealed, part)], "preference") for part in ("train", "holdout")]
+    train, held = ({row["chosen"][0]["content"] for row in part} for part in parts)
+    assert train and held and not train & held and len(train | held) == 40
 
 
 def test_a_missing_source_is_told_before_anything_else(check: Any, base: Path) -> None:
