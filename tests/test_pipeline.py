@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from align.artifact.store import Store
+from align.specs.told import meant
 
 RECIPE = """\
 name: tiny
@@ -92,6 +93,14 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_recipe_runs_from_end_to_end_and_seals_every_step(undisturbed: Path) -> None:
     assert list(digests(undisturbed)) == sorted(STEPS)
+
+
+def test_no_metric_that_a_step_tells_is_taken_for_a_misspelt_one(undisturbed: Path) -> None:
+    store = Store(undisturbed / ".align")
+    for name in store.last_keys("tiny").values():
+        kind, _, key = name.partition("-")
+        told = store.open(kind, key).manifest.metrics
+        assert [metric for metric in told if meant(kind, metric.replace("/", "."))] == [], kind
 
 
 def test_the_second_run_runs_nothing(undisturbed: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Protocol
 from align.errors import Problem, did_you_mean
 from align.gates.language import STORED, Gate, Term, parse
 from align.specs import EvaluateSpec, Spec
+from align.specs.told import is_told, meant
 
 SUM = "data"
 # First words of metrics that stages write with a slash: no misspelt suites.
@@ -115,6 +116,7 @@ def figure_of(term: Term, recipe: Written) -> Figure:
     if head in models and (found := _of_model(head, rest, stages, head in steps)):
         return found
     if head in steps:
+        _check_suite_metric(head, rest, steps[head], stages)
         return _of_step(head, rest, steps[head])
     raise ValueError(f'"{head}" is no step and no model that is measured. {hint(head, [*steps, *models, SUM, STORED])}')
 
@@ -125,6 +127,8 @@ def _sum(rest: list[str], recipe: Written) -> StepMetric:
     if not rest:
         raise ValueError(f"{SUM} needs a metric, as in {SUM}.leakage.rows")
     _looks_for_leaks(rest, list(recipe.data.values()), next(iter(recipe.data), "NAME"))
+    if near := meant("prepare", ".".join(rest)):
+        raise ValueError(f'no data entry tells "{".".join(rest)}". Did you mean {SUM}.{near}?')
     return StepMetric(tuple(recipe.data), ".".join(rest), summed=True)
 
 
@@ -160,6 +164,21 @@ def _of_model(model: str, rest: list[str], stages: Mapping[str, EvaluateSpec], i
     return None
 
 
+def _check_suite_metric(head: str, rest: list[str], spec: Spec, stages: Mapping[str, EvaluateSpec]) -> None:
+    """Raises ValueError for MODEL.METRIC or SUITE.METRIC where only MODEL.SUITE.METRIC is one."""
+    metric = ".".join(rest)
+    if not metric or is_told(spec.kind, metric):
+        return
+    for evaluate in stages.values():
+        for name, suite in evaluate.suites.items():
+            measured = metric in [m.replace("/", ".") for m in suite.measures()]
+            if measured and (head == name or head in evaluate.models):
+                model = head if head in evaluate.models else evaluate.models[-1]
+                raise ValueError(
+                    f'{head} tells no "{metric}"; suites measure it. Did you mean {model}.{name}.{metric}?'
+                )
+
+
 def _of_suite(stage: str, model: str, rest: list[str], spec: EvaluateSpec) -> SuiteMetric:
     if not rest or rest[0] not in spec.suites:
         found = f'"{rest[0]}" is no suite of {stage}' if rest else f"{stage} asks several suites"
@@ -184,6 +203,8 @@ def _of_step(step: str, rest: list[str], spec: Spec) -> StepMetric:
     _looks_for_leaks(rest, [spec], step)
     if rest[0].startswith("eval_") and getattr(spec, "eval_data", "given") is None:
         raise ValueError(f"{step} measures nothing held out while it trains; give stages.{step}.eval_data")
+    if near := meant(spec.kind, ".".join(rest)):
+        raise ValueError(f'{step} tells no "{".".join(rest)}". Did you mean {near}?')
     return StepMetric((step,), ".".join(rest))
 
 

@@ -37,7 +37,7 @@ def test_gates_that_pass_end_in_0_and_are_shown(judged: Any, align: Align) -> No
 @pytest.mark.parametrize(
     ("gate", "code"),
     [("dpo.probes.gold > 0.9", 3), ("dpo.probes.gold > 0.74", 3), ("dpo.probes.gold > 0.74 or inconclusive", 0),
-     ("dpo.probes.gold > 0.9 or inconclusive", 3), ("sft.lss < 2", 2)],
+     ("dpo.probes.gold > 0.9 or inconclusive", 3), ("sft.vigour < 2", 2)],
 )  # fmt: skip
 def test_the_exit_code_is_the_verdict(gate: str, code: int, judged: Any, align: Align) -> None:
     judged("sft.loss < 2", gate)
@@ -66,16 +66,16 @@ def test_json_is_one_object_with_every_verdict(judged: Any, align: Align) -> Non
 
 
 def test_what_was_never_produced_is_one_paragraph_after_the_verdicts(judged: Any, align: Align) -> None:
-    judged("sft.loss < 2", "sft.lss < 2")
+    judged("sft.loss < 2", "sft.vigour < 2")
     told = align("gate", "judged.yaml")
     assert "✓  sft.loss < 2" in told.out
-    assert told.err.startswith("judged.yaml: 1 gate could not be judged:\n  line 18   sft.lss < 2   sft never told")
+    assert told.err.startswith("judged.yaml: 1 gate could not be judged:\n  line 18   sft.vigour < 2   sft never told")
 
 
 def test_gates_given_as_an_override_are_judged_and_told_as_such(judged: Any, align: Align) -> None:
     judged("dpo.probes.gold > 0.9")
     assert align("gate", "judged.yaml", "gates=[sft.loss < 2]").code == 0
-    assert "\n  override sft.lss < 2   sft never told" in align("gate", "judged.yaml", "gates=[sft.lss < 2]").err
+    assert "\n  override sft.vigour < 2   sft never told" in align("gate", "judged.yaml", "gates=[sft.vigour < 2]").err
 
 
 def test_gates_wait_for_steps_that_are_not_sealed(judged: Any, align: Align) -> None:

@@ -147,8 +147,8 @@ def test_a_sum_says_which_entries_tell_the_metric(here: Path) -> None:
 @pytest.mark.parametrize(
     ("gate", "said"),
     [
-        ("sft.lss < 2", 'sft never told "lss". Did you mean loss?'),
-        ("data.rows.drop == 0", 'no data entry tells "rows.drop". Did you mean rows.dropped?'),
+        ("sft.perplexity < 2", 'sft never told "perplexity". Known: loss.'),
+        ("data.dropped.too_long == 0", 'no data entry tells "dropped.too_long". Did you mean rows.dropped?'),
         ("data.copies.rows == 0", 'no data entry tells "copies.rows". Known: rows.dropped, rows.train.'),
         ("sft.probes.gold.fra > 0", 'probes has no slice "fra". Did you mean far?'),
         ("sft.preference.accuracy.far > 0", "Its rows have no slices."),
