@@ -1,4 +1,4 @@
-"""Slices and axes that suites and gates name, held against those of the rows, as soon as these are prepared.
+"""What suites and gates say of rows, held against the rows as soon as these are prepared: slices, axes, a baseline's data.
 
 What is prepared counts them by part (`slices/holdout/near`). Of rows that are not prepared yet, nothing is said.
 """
@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from align.artifact.manifest import Manifest
 from align.errors import Problem, RecipeError, did_you_mean
-from align.gates.language import parse
-from align.gates.names import SuiteMetric, figure_of
-from align.plan import Plan
+from align.gates.figures import Figures, Measured
+from align.gates.judge import open_baseline, other_rows, value_of
+from align.gates.language import Term, parse
+from align.gates.names import Figure, SuiteMetric, figure_of
+from align.plan import Edge, Plan
 from align.recipe import Recipe
 from align.specs import EvaluateSpec, Suite
 
@@ -49,11 +52,29 @@ def _missing(wanted: tuple[str, ...], there: Mapping[str, int], optional: str) -
 
 
 def _of_gates(plan: Plan) -> Iterator[Problem]:
+    old = open_baseline(plan.recipe)
     for index, gate in enumerate(map(parse, plan.recipe.gates)):
         for term in gate.terms():
             figure = figure_of(term, plan.recipe)
-            if isinstance(figure, SuiteMetric) and not term.stored and (said := _no_part(plan, figure)):
+            said = _baseline(plan, term, figure, old) if term.stored else None
+            if isinstance(figure, SuiteMetric) and not term.stored:
+                said = _no_part(plan, figure)
+            if said:
                 yield Problem(plan.recipe.line_of(f"gates.{index}"), f"gates.{index}", said)
+
+
+def _baseline(plan: Plan, term: Term, figure: Figure, old: Figures) -> str | None:
+    """What is wrong with a stored figure: it is not there, or it was measured on other rows than those prepared now."""
+    try:
+        told = value_of(term, plan.recipe, old, old)
+    except LookupError as error:
+        return str(error.args[0])
+    edge = _edge(plan, figure.stage, figure.suite) if isinstance(figure, SuiteMetric) else None
+    artifact = plan.steps[edge.step].artifact if edge and edge.step else None
+    if artifact is None or not isinstance(told, Measured):
+        return None
+    now = Manifest.read(artifact).digest
+    return None if now == told.data else other_rows(term, told.data, now)
 
 
 def _no_part(plan: Plan, figure: SuiteMetric) -> str | None:
@@ -77,10 +98,15 @@ def _suites(recipe: Recipe) -> Iterator[tuple[str, str, Suite]]:
             yield from ((stage, name, suite) for name, suite in spec.suites.items())
 
 
+def _edge(plan: Plan, stage: str, suite: str) -> Edge | None:
+    """Where the rows of a suite come from, which are the same for every model; None where it brings its own."""
+    first = next(step for name, step in plan.steps.items() if name.startswith(f"{stage}.") and step.kind == "measure")
+    return first.edges.get(f"suites.{suite}.data")
+
+
 def _there(plan: Plan, stage: str, suite: str) -> dict[str, int] | None:
     """Rows by slice, and by axis as `axis_NAME`, of what a suite asks about; None where that is not known."""
-    first = next(step for name, step in plan.steps.items() if name.startswith(f"{stage}.") and step.kind == "measure")
-    edge = first.edges.get(f"suites.{suite}.data")
+    edge = _edge(plan, stage, suite)
     told = plan.steps[edge.step].about if edge and edge.step else {}
     found: dict[str, int] = {}
     for kind, prefix in (("slices", ""), ("axes", AXIS)):

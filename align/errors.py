@@ -24,7 +24,7 @@ from dataclasses import dataclass
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`Did you mean beta?`, all that is known where nothing is near, and nothing where nothing is known."""
     known = list(dict.fromkeys(known))
-    close = difflib.get_close_matches(word, known, 1, 0.5)
+    close = difflib.get_close_matches(word, known, 1, 0.6)
     return f"Did you mean {close[0]}?" if close else f"Known: {', '.join(known)}." if known else ""
 
 

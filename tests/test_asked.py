@@ -8,11 +8,13 @@ import pytest
 
 from align import asked
 from align import plan as plans
+from align.artifact.digests import write_json
+from align.artifact.manifest import Manifest
 from align.artifact.store import Store
 from align.errors import RecipeError
 from align.plan import Plan
 from align.recipe import load
-from tests.measuring import write_recipe
+from tests.measuring import suite, write_recipe
 from tests.sealing import seal_step
 
 TRANSFER = "      transfer: {data: probes, scorer: quickstart}\n"
@@ -82,3 +84,23 @@ def test_a_gate_on_a_slice_or_axis_that_is_there_is_sound(gate: str, tmp_path: P
 @pytest.mark.parametrize("counts", [{}, {"slices/train": 300.0, "axes/train": 0.0}])
 def test_nothing_is_said_where_the_slices_are_not_known(counts: dict[str, float], tmp_path: Path) -> None:
     asked.check(planned(tmp_path, TRANSFER, ["dpo.probes.gold.nowhere > 0.5"], counts))
+
+
+def test_a_baseline_of_other_rows_is_refused_before_anything_trains(tmp_path: Path) -> None:
+    """The digest of the rows is in the baseline, and in the manifest of what is prepared now."""
+    gate = "dpo.probes.gold - baseline.dpo.probes.gold > 0"
+    plan = planned(tmp_path, "", [f"{gate}\nbaseline: old.json"])
+    artifact = plan.steps["probes"].artifact
+    assert artifact
+    now = Manifest.read(artifact).digest
+    for data, metric, said in (
+        (now, "gold", None),
+        ("0123456789", "gold", f"was measured on other rows (digest 01234567, now {now[:8]}) and proves nothing"),
+        (now, "facts", "old.json holds no dpo.probes.gold"),
+    ):
+        reports = {"evaluate.dpo": {"suites": {"probes": suite({metric: [0.5, 0.6]}, data=data)}}}
+        write_json(tmp_path / "old.json", {"schema": "align/baseline", "metrics": {}, "reports": reports})
+        if said is None:
+            asked.check(plan)
+        else:
+            assert said in problems(plan)["gates.0"]

@@ -128,12 +128,15 @@ def value_of(term: Term, recipe: Written, figures: Figures, old: Figures) -> flo
 
 
 def check_rows(gate: Gate, ours: Measured, theirs: Measured) -> None:
-    same = ours.data == theirs.data and ours.prompts == theirs.prompts
-    if not same:
-        raise LookupError(
-            f"the baseline of {gate.figure.path} was measured on other rows (digest {theirs.data[:8]}, now {ours.data[:8]}) "
-            "and proves nothing. Save a new one: align gate RECIPE --save-baseline FILE"
-        )
+    if ours.data != theirs.data or ours.prompts != theirs.prompts:
+        raise LookupError(other_rows(gate.figure, theirs.data, ours.data))
+
+
+def other_rows(figure: Term, before: str, now: str) -> str:
+    return (
+        f"the baseline of {figure.path} was measured on other rows (digest {before[:8]}, now {now[:8]}) "
+        "and proves nothing. Save a new one (align gate RECIPE --save-baseline FILE), of a run with gates=[]"
+    )
 
 
 def less(ours: Measured, theirs: Measured) -> tuple[Estimate, bool]:

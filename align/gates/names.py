@@ -211,5 +211,5 @@ def _of_step(step: str, rest: list[str], spec: Spec) -> StepMetric:
 def hint(word: str, known: Iterable[str]) -> str:
     """What was probably meant; of METRIC.SLICE the metric alone may be the misspelt word."""
     known = list(known)
-    near = difflib.get_close_matches(word, known, 1, 0.5)
+    near = difflib.get_close_matches(word, known, 1, 0.6)
     return did_you_mean(word if near else word.rpartition(".")[0] or word, known)
