@@ -33,6 +33,7 @@ class Measured:
     axes: list[str | None] = field(default_factory=list)
     answers: list[Episode] = field(default_factory=list)
     whole: dict[str, Estimate] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)  # what a person should know beside the numbers
 
     def add(self, metric: str, values: Sequence[float], weights: Sequence[float] | None = None) -> None:
         self.values[metric] = [float(v) for v in values]

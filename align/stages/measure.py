@@ -39,6 +39,8 @@ def run(spec: MeasureSpec, inputs: Inputs, out: Path, tracker: Tracker) -> dict[
         ask, data = ask_of(name, suite, opener.subject(source), inputs, opener, progress)
         measured = MEASURE[suite.kind](ask)
         told = report_of(measured)
+        for note in measured.notes:
+            tracker.note(f"{name}: {note}")
         report["suites"][name] = {
             "kind": suite.kind,
             "data": data.digest if data else of_value(measured.clusters),

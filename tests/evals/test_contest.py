@@ -90,9 +90,19 @@ def test_failures_are_counted_and_never_a_loss(subject: Subject) -> None:
     assert found.values["win_rate"] == [1, 1, 1, 1] and found.weights["win_rate"] == [1, 1, 1, 1]
     for name in ("timeouts", "nonsense", "refusals", "errors"):
         assert value(found, f"judge/{name}") == pytest.approx(1 / 8), name
+    assert found.notes == [
+        "4 of the judge's 8 replies are no verdict and count for nobody: timeouts 1, nonsense 1, refusals 1, errors 1"
+    ]
     with endpoint(lambda body: "[[A]]" if "good" in shown(body)[0] else "no idea") as seen:
         half = judged(subject, ["good", "bad"], ["x", "y"], seen.url)
     assert half.weights["win_rate"] == [1, 0] and value(half, "win_rate") == 1
+
+
+def test_equal_answers_make_no_win_rate_of_a_judge_that_says_nothing(subject: Subject) -> None:
+    with endpoint(lambda body: "no idea") as seen, pytest.raises(DataError, match="none of its 2 replies is a verdict"):
+        judged(subject, ["same", "a"], ["same", "b"], seen.url)
+    with endpoint(lambda body: "no idea") as seen:
+        assert judged(subject, ["same"], ["same"], seen.url, canaries=0).values["win_rate"] == [0.5] and not seen
 
 
 def test_a_judge_without_any_verdict_and_one_that_is_not_there_stop_the_suite(subject: Subject) -> None:
