@@ -438,7 +438,7 @@ MUTANTS = [
             "for epoch in range(1):",
             "test_optimizer_steps_are_epochs_times_minibatches",
         ),
-        ("entropy punished", "- spec.entropy_coef", "+ spec.entropy_coef", "test_the_entropy_bonus_raises_the_entropy"),
+        ("entropy punished", "\"entropy\": -spec.entropy_coef", "\"entropy\": spec.entropy_coef", "test_the_entropy_bonus_raises_the_entropy"),
         (
             "value loss without coefficient",
             "spec.vf_coef * sums",

@@ -28,11 +28,11 @@ def settings(**changed: Any) -> PpoSpec:
     return PpoSpec(**{**plain, "episodes": 8, "batch_size": 8, "learning_rate": 1e-3, **changed})
 
 
-def tiny_llama(seed: int = 0, vocab: int = VOCAB, layers: int = 2, width: int = 16) -> Any:
+def tiny_llama(seed: int = 0, vocab: int = VOCAB, layers: int = 2, width: int = 16, tied: bool = False) -> Any:
     config = LlamaConfig(
         vocab_size=vocab, hidden_size=width, intermediate_size=2 * width, num_hidden_layers=layers, num_attention_heads=2,
         num_key_value_heads=1, max_position_embeddings=64, attention_dropout=0.5, pad_token_id=0, eos_token_id=STOP,
-        bos_token_id=None, attn_implementation="sdpa",
+        bos_token_id=None, attn_implementation="sdpa", tie_word_embeddings=tied,
     )  # fmt: skip
     with torch.random.fork_rng():
         torch.manual_seed(seed)

@@ -52,7 +52,7 @@ class Learner:
         self, model: ActorCritic, engine: Engine, spec: Any, means: Means, note: Callable[[str], None] = lambda _: None
     ) -> None:
         self.model, self.engine, self.spec, self.means, self.note = model, engine, spec, means, note
-        self.reference = Reference(model)
+        self.reference = Reference(model, means.autocast)
         self.optimizer = optimizer_of(model, spec)
         warmup = int(spec.warmup * spec.updates) if spec.warmup < 1 else int(spec.warmup)
         self.scheduler = get_scheduler(spec.scheduler, self.optimizer, warmup, spec.updates)

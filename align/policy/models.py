@@ -14,14 +14,17 @@ Axes: N completion tokens of all sequences in one row, H hidden width.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from copy import deepcopy
+from functools import partial
 from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from align.errors import ModelError
 from align.models.lora import lora_config
@@ -66,6 +69,7 @@ class ActorCritic(nn.Module):
         check_output(causal(policy))
         self.policy, self.value_body, self.value_head = policy.eval(), value_body, value_head
         self.temperature = temperature
+        self.recompute = False  # activations in the backward pass, to save their memory
         bodies = [causal(policy), *([inner(value_body)] if value_body is not None else [])]
         self.packing = all(supports_packing(body.config) for body in bodies)
         if value_body is not None and not isinstance(value_body, Facet):
@@ -86,12 +90,19 @@ class ActorCritic(nn.Module):
 
     def terms(self, packed: Packed, entropy_trained: bool = False) -> tuple[Tensor, Tensor, Tensor]:
         """(logprobs, entropies, values) of the scored tokens; values are of the state before each token."""
+        logprobs_N, entropies_N, hidden_NH = self.policy_terms(packed, entropy_trained)
+        values_N = self.value_head(hidden_NH) if self.value_body is None else self.values(packed)
+        return logprobs_N, entropies_N, values_N
+
+    def policy_terms(self, packed: Packed, entropy_trained: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+        """(logprobs, entropies) of the scored tokens, and the policy's hidden states (N, H) before them."""
         model = causal(self.policy)
         hidden_NH = predicting_states(model.base_model, packed)
-        logprobs_N, entropies_N = self._tempered(hidden_NH, model, packed, entropy_trained)
-        if self.value_body is not None:
-            hidden_NH = predicting_states(inner(self.value_body), packed)
-        return logprobs_N, entropies_N, self.value_head(hidden_NH)
+        return *self._tempered(hidden_NH, model, packed, entropy_trained), hidden_NH
+
+    def values(self, packed: Packed) -> Tensor:
+        """Of a value model with a body of its own."""
+        return self.value_head(predicting_states(inner(self.value_body), packed))
 
     def logprobs(self, packed: Packed) -> Tensor:
         """Logprobs alone, of the policy as it stands (its adapter on, off, or none)."""
@@ -105,8 +116,30 @@ class ActorCritic(nn.Module):
     @contextmanager
     def packed(self) -> Iterator[None]:
         """Within it the policy trains and scores; outside it generates."""
-        with attention(causal(self.policy), PACKED) if self.packing else nullcontext():
+        layers = _layers(self) if self.recompute else []
+        with attention(causal(self.policy), PACKED) if self.packing else nullcontext(), recomputed(layers):
             yield
+
+
+def _layers(model: nn.Module) -> list[Any]:
+    return [m for m in model.modules() if isinstance(m, GradientCheckpointingLayer)]
+
+
+@contextmanager
+def recomputed(layers: Sequence[Any]) -> Iterator[None]:
+    """Within it layers keep their input alone, and are computed again for the backward pass: the same gradients.
+
+    Layers do so only in training mode. They are put in it by themselves, without what they hold, so that no dropout comes on;
+    and taken out of it, since without a cache they cannot generate.
+    """
+    for layer in layers:
+        layer.gradient_checkpointing = layer.training = True
+        layer._gradient_checkpointing_func = partial(checkpoint, use_reentrant=False, preserve_rng_state=False)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.gradient_checkpointing = layer.training = False
 
 
 def inner(body: Any) -> Any:
@@ -117,11 +150,12 @@ def inner(body: Any) -> Any:
 class Reference:
     """The policy as it was at the start, frozen: a copy of it, or, where only an adapter is trained, the base below."""
 
-    def __init__(self, actor_critic: ActorCritic) -> None:
+    def __init__(self, actor_critic: ActorCritic, autocast: torch.dtype = torch.float32) -> None:
         self._learner = actor_critic
         self._frozen: Any = None
         if not isinstance(actor_critic.policy, PeftModel):
             self._frozen = deepcopy(actor_critic.policy).requires_grad_(False).eval()
+            keep_as_computed(self._frozen, autocast)
 
     @torch.no_grad()
     def logprobs(self, packed: Packed) -> Tensor:
@@ -131,6 +165,26 @@ class Reference:
         with attention(self._frozen, PACKED) if self._learner.packing else nullcontext():
             hidden_NH = predicting_states(self._frozen.base_model, packed)
             return self._learner._tempered(hidden_NH, self._frozen, packed, False)[0]
+
+
+def keep_as_computed(frozen: Any, autocast: torch.dtype) -> None:
+    """Cast the matrices of a frozen model to what autocast casts them to at each pass: the same numbers in less memory.
+
+    Norms and embeddings, which are computed in float32, stay as they are; so does a head that is the embeddings.
+    """
+    for matrix in _matrices(frozen):
+        matrix.to(autocast)
+
+
+def bytes_as_computed(frozen: Any, autocast: torch.dtype) -> int:
+    """Memory of a model that is kept as computed."""
+    matrices = {id(p) for matrix in _matrices(frozen) for p in matrix.parameters()}
+    return sum(p.numel() * (autocast.itemsize if id(p) in matrices else p.element_size()) for p in frozen.parameters())
+
+
+def _matrices(model: Any) -> list[nn.Linear]:
+    embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
+    return [m for m in model.modules() if isinstance(m, nn.Linear) and id(m.weight) not in embeddings]
 
 
 def check_output(model: Any) -> None:

@@ -19,7 +19,15 @@ from align.models.lora import lora_config
 from align.models.reward import RewardModel, load_reward_model
 from align.models.tokenizer import fit_model, ready_tokenizer
 from align.policy.learner import Means
-from align.policy.models import ActorCritic, ValueHead, bytes_of, causal, value_from_reward
+from align.policy.models import (
+    ActorCritic,
+    ValueHead,
+    bytes_as_computed,
+    bytes_of,
+    causal,
+    keep_as_computed,
+    value_from_reward,
+)
 from align.policy.one_base import Facet, attach_reward, shares_base
 from align.scoring.mixture import Term, programmatic
 from align.scoring.reward_model import RewardScorer, speaks_as
@@ -29,6 +37,7 @@ from align.specs.ppo import FILE, PpoSpec
 Note = Callable[[str], None]
 CPU_TOKENS = 2048  # of a micro batch: more no longer fits the caches
 MOST_TOKENS = 32768
+WORTH_KEEPING = 4096  # tokens of a pass; with fewer, weights cost more time than activations that are computed twice
 ROLLOUT_ROWS = 256
 
 
@@ -153,15 +162,34 @@ def actor_critic(
     return model
 
 
-def means_of(model: ActorCritic, spec: PpoSpec) -> Means:
-    """How much goes into one forward pass: as told, else what should fit, estimated from sizes alone."""
+def means_of(model: ActorCritic, spec: PpoSpec, rewards: Sequence[RewardModel] = ()) -> Means:
+    """How much goes into one forward pass: as told, else what should fit, estimated from sizes alone.
+
+    Where little would fit (each pass reads and adds to all weights, however few its tokens) the learner is told to recompute
+    activations; frozen models are from now on kept as they are computed with.
+    """
     autocast = autocast_dtype(cast(Any, spec))
     if device().type != "cuda":
         return Means(CPU_TOKENS, spec.micro_batch_size, autocast)
-    config = causal(model.policy).config.get_text_config()
-    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    frozen = bytes_of(causal(model.policy)) * 2 + trained * 12 + bytes_of(model)
-    mlp, width = getattr(config, "intermediate_size", None) or 4 * config.hidden_size, config.hidden_size
-    a_token = 2 * (4.5 * mlp + 10 * width) * config.num_hidden_layers * (2 if model.value_body is not None else 1)
+    for reward in rewards:
+        if not spec.lora:
+            keep_as_computed(reward.body, autocast)
     total = torch.cuda.get_device_properties(device()).total_memory * MEMORY_SHARE
-    return Means(int(min(MOST_TOKENS, max(1024, (total - frozen) / a_token))), spec.micro_batch_size, autocast)
+    tokens, model.recompute = tokens_that_fit(model, spec, autocast, total - bytes_of(*(r.body for r in rewards)))
+    return Means(tokens, spec.micro_batch_size, autocast)
+
+
+def tokens_that_fit(model: ActorCritic, spec: PpoSpec, autocast: torch.dtype, memory: float) -> tuple[int, bool]:
+    """Of a pass through the policy or through its value model, in so many bytes; and whether activations are recomputed."""
+    policy = causal(model.policy)
+    config = policy.config.get_text_config()
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    view = sum(p.numel() for p in policy.parameters()) * autocast.itemsize
+    reference = 0 if spec.lora else bytes_as_computed(policy, autocast)
+    free = memory - bytes_of(model) - 12 * trained - view - reference  # 12: a gradient and two moments
+    mlp, width = getattr(config, "intermediate_size", None) or 4 * config.hidden_size, config.hidden_size
+    a_layer, states = 2 * (4.5 * mlp + 10 * width), 4 * width * config.num_hidden_layers
+    kept = int(free / (a_layer * config.num_hidden_layers))
+    if kept >= WORTH_KEEPING:
+        return min(MOST_TOKENS, kept), False
+    return max(1024, min(MOST_TOKENS, int(free / (a_layer + states)))), True

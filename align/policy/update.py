@@ -103,28 +103,52 @@ def accumulate(
         )
     with model.packed():
         for micro in split(learnt.rollout, [rows], limits):
-            with torch.autocast(model.device.type, torch.bfloat16, autocast is torch.bfloat16):
-                sums = token_sums(model, learnt, micro, spec)
-            loss = sums["policy_loss"] + spec.vf_coef * sums["value_loss"] - spec.entropy_coef * sums["entropy"]
-            (loss / tokens).backward()
-            tally.add(learnt.mask_BT[micro].sum(), sums)
+            tally.add(learnt.mask_BT[micro].sum(), {})
+            for part in (policy_sums, value_sums) if model.value_body is not None else (joint_sums,):
+                with torch.autocast(model.device.type, torch.bfloat16, autocast is torch.bfloat16):
+                    sums = part(model, learnt, micro, spec)
+                weights = {"policy_loss": 1.0, "value_loss": spec.vf_coef, "entropy": -spec.entropy_coef}
+                loss = torch.stack([weight * sums[name] for name, weight in weights.items() if name in sums]).sum()
+                (loss / tokens).backward()
+                tally.add(torch.zeros_like(mine), sums)
 
 
-def token_sums(model: ActorCritic, learnt: Experience, rows: list[int], spec: Any) -> dict[str, Tensor]:
-    """Losses and diagnostics of a micro batch, summed over its completion tokens."""
-    mask_BT, old_BT = learnt.mask_BT[rows], learnt.logprobs_BT[rows]
-    advantages_BT, returns_BT = learnt.advantages_BT[rows], learnt.returns_BT[rows]
+Sums = dict[str, Tensor]  # losses and diagnostics of a micro batch, summed over its completion tokens
+
+
+def policy_sums(model: ActorCritic, learnt: Experience, rows: list[int], spec: Any) -> Sums:
+    return _of_policy(model, learnt, rows, spec)[0]
+
+
+def value_sums(model: ActorCritic, learnt: Experience, rows: list[int], spec: Any) -> Sums:
+    """Of a value model with a body of its own: asked for by itself, so that its activations never stand beside the policy's."""
+    return _of_values(model.values(learnt.rollout.packed(rows, model.device, model.packing)), learnt, rows, spec)
+
+
+def joint_sums(model: ActorCritic, learnt: Experience, rows: list[int], spec: Any) -> Sums:
+    sums, hidden_NH = _of_policy(model, learnt, rows, spec)
+    return sums | _of_values(model.value_head(hidden_NH), learnt, rows, spec)
+
+
+def _of_policy(model: ActorCritic, learnt: Experience, rows: list[int], spec: Any) -> tuple[Sums, Tensor]:
+    mask_BT, old_BT, advantages_BT = learnt.mask_BT[rows], learnt.logprobs_BT[rows], learnt.advantages_BT[rows]
     packed = learnt.rollout.packed(rows, model.device, model.packing)
-    new_BT, entropy_BT, values_BT = (padded(x, mask_BT) for x in model.terms(packed, spec.entropy_coef > 0))
+    logprobs_N, entropies_N, hidden_NH = model.policy_terms(packed, spec.entropy_coef > 0)
+    new_BT = padded(logprobs_N, mask_BT)
     actor_BT = policy_loss(new_BT, old_BT, advantages_BT, mask_BT, spec.clip_range, spec.dual_clip)
-    critic_BT = value_loss(values_BT, learnt.values_BT[rows], returns_BT, mask_BT, spec.value_clip_range)
     return {
         "policy_loss": masked_sum(actor_BT, mask_BT),
-        "value_loss": masked_sum(critic_BT, mask_BT),
-        "entropy": masked_sum(entropy_BT, mask_BT),
+        "entropy": masked_sum(padded(entropies_N, mask_BT), mask_BT),
         "drift": masked_sum((new_BT.detach() - old_BT).abs(), mask_BT),
         **ratio_sums(new_BT, old_BT, advantages_BT, mask_BT, spec.clip_range),
-    }
+    }, hidden_NH
+
+
+def _of_values(values_N: Tensor, learnt: Experience, rows: list[int], spec: Any) -> Sums:
+    mask_BT = learnt.mask_BT[rows]
+    old_BT, returns_BT = learnt.values_BT[rows], learnt.returns_BT[rows]
+    critic_BT = value_loss(padded(values_N, mask_BT), old_BT, returns_BT, mask_BT, spec.value_clip_range)
+    return {"value_loss": masked_sum(critic_BT, mask_BT)}
 
 
 def step(model: ActorCritic, optimizer: torch.optim.Optimizer, max_grad_norm: float) -> dict[str, float]:

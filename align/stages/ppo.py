@@ -35,6 +35,7 @@ from align.artifact.inputs import Inputs
 from align.errors import Stopped, TrainingError
 from align.loop import checkpoints
 from align.models.load import save_model
+from align.models.reward import RewardModel
 from align.policy import samples, state
 from align.policy.draws import prompts_of, seed_of
 from align.policy.experience import Rollout
@@ -66,7 +67,7 @@ def run(spec: PpoSpec, inputs: Inputs, out: Path, tracker: Tracker) -> dict[str,
     prompts = read_prompts(inputs.rows("prompts"), tokenizer, spec.max_new_tokens, window_of(policy))
     rewards = open_rewards(spec, inputs, policy, tracker.note)
     model = actor_critic(policy, tokenizer, rewards, spec, tracker.note)
-    means = means_of(model, spec)
+    means = means_of(model, spec, [reward for _, _, reward in rewards if isinstance(reward, RewardModel)])
     rows = spec.rollout_batch_size or min(spec.batch_size, ROLLOUT_ROWS)
     engine = open_engine(causal(policy), tokenizer, rows, spec.engine, tracker.note, spec.compile)
     learner = Learner(model, engine, spec, means, tracker.note)
