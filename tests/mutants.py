@@ -438,11 +438,16 @@ MUTANTS = [
             "for epoch in range(1):",
             "test_optimizer_steps_are_epochs_times_minibatches",
         ),
-        ("entropy punished", "\"entropy\": -spec.entropy_coef", "\"entropy\": spec.entropy_coef", "test_the_entropy_bonus_raises_the_entropy"),
+        (
+            "entropy punished",
+            '"entropy": -spec.entropy_coef',
+            '"entropy": spec.entropy_coef',
+            "test_the_entropy_bonus_raises_the_entropy",
+        ),
         (
             "value loss without coefficient",
-            "spec.vf_coef * sums",
-            "sums",
+            '"value_loss": spec.vf_coef',
+            '"value_loss": 1.0',
             "test_the_value_loss_counts_by_its_coefficient",
         ),
         (
