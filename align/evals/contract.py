@@ -15,6 +15,7 @@ from align.evals.measured import Progress, Row
 from align.evals.opening import Opener
 from align.scoring.episode import Episode, Scorer
 from align.scoring.mixture import named_scorer
+from align.scoring.reward_model import RewardScorer
 from align.specs.asking import SCORER, Suite, is_scorer
 from align.specs.base import CASTS
 
@@ -58,12 +59,17 @@ class Ask:
         told |= {"rows": self.rows, "progress": self.part(*part), "where": self.where, **other}
         return asking.answers(subject or self.subject, **told)
 
-    def scores(self, field: str, subject: Subject, episodes: list[Episode]) -> list[float]:
+    def scores(
+        self, field: str, subject: Subject, episodes: list[Episode], part: tuple[int, int] = (0, 1)
+    ) -> list[float]:
         """Scores of a model's answers by what a setting names: `scorer:NAME`, or a reward stage."""
         use = getattr(self.suite, field)
         if is_scorer(use):
             return named_scorer(use.removeprefix(SCORER))(episodes)
-        return self.others.reward(field, subject.tokenizer)(episodes)
+        scorer = self.others.reward(field, subject.tokenizer)
+        if isinstance(scorer, RewardScorer):
+            scorer.progress = self.part(*part)
+        return scorer(episodes)
 
     def part(self, number: int, count: int) -> Progress:
         """Progress of the `number`-th of `count` passes over the rows."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 
 import numpy as np
 
@@ -50,7 +50,11 @@ def win_rate_at_equal_length(
 
 
 def gain_at_equal_length(
-    gains: Sequence[float], longer_by: Sequence[float], clusters: Sequence[Hashable], seed: int = 0
+    gains: Sequence[float],
+    longer_by: Sequence[float],
+    clusters: Sequence[Hashable],
+    seed: int = 0,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Estimate | None:
     """a of gain = a + b tanh(d / sd(d)) by least squares, d = how much longer the answer is; None where d is constant, not 0."""
     y, d = np.asarray(gains, dtype=float), np.asarray(longer_by, dtype=float)
@@ -65,7 +69,7 @@ def gain_at_equal_length(
         slope = float(offset @ y[rows]) / total if total else 0.0
         return float(y[rows].mean() - slope * x[rows].mean())
 
-    return bootstrap(intercept, clusters, seed)
+    return bootstrap(intercept, clusters, seed, progress=progress)
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
 from align.scoring.named import plain
 
 WIDTH = 5
+TOLD_EVERY = 500  # texts
 
 
-def nearest_distances(texts: Sequence[str], others: Iterable[str]) -> list[float]:
+def nearest_distances(
+    texts: Sequence[str], others: Iterable[str], progress: Callable[[int, int], None] = lambda done, total: None
+) -> list[float]:
     """1 - Jaccard similarity of character 5-grams to the nearest of `others`: 0 is the same, 1 has nothing in common.
 
     Case, white space and Unicode form do not count. Memory goes with `texts` alone; `others` are read once.
@@ -23,7 +26,10 @@ def nearest_distances(texts: Sequence[str], others: Iterable[str]) -> list[float
         there_GT[[places[g] for g in found], column] = 1
     sizes = np.array([len(found) for found in own])
     best = np.zeros(len(texts))
-    for other in set(map(plain, others)):
+    different = set(map(plain, others))
+    for done, other in enumerate(different):
+        if done % TOLD_EVERY == 0:
+            progress(done, len(different))
         theirs = grams(other)
         shared = there_GT[[places[g] for g in theirs if g in places]].sum(0)
         best = np.maximum(best, shared / np.maximum(1, sizes + len(theirs) - shared))

@@ -16,6 +16,7 @@ from align.paired import EXACT_CLUSTERS, exact_permutation, mcnemar
 __all__ = ["Estimate", "bootstrap", "mean", "paired_difference", "paired_test", "ratio"]
 
 DRAWS = 9_999
+TOLD_EVERY = 50  # draws of a bootstrap
 CHUNK = 1 << 20  # signs or draws held at once
 
 
@@ -64,7 +65,11 @@ def _by_cluster(values: Sequence[float], clusters: Sequence[Hashable]) -> np.nda
 
 
 def bootstrap(
-    statistic: Callable[[np.ndarray], float], clusters: Sequence[Hashable], seed: int = 0, draws: int = 2_000
+    statistic: Callable[[np.ndarray], float],
+    clusters: Sequence[Hashable],
+    seed: int = 0,
+    draws: int = 2_000,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Estimate:
     """Any statistic of chosen rows with a 95 % interval from resampled prompts (Efron 1979; a cluster bootstrap).
 
@@ -79,9 +84,11 @@ def bootstrap(
     if len(groups) < 2:
         return Estimate(value, -math.inf, math.inf, len(clusters), len(groups))
     rng = np.random.default_rng(seed)
-    drawn = [
-        statistic(np.concatenate([groups[i] for i in rng.integers(0, len(groups), len(groups))])) for _ in range(draws)
-    ]
+    drawn = []
+    for done in range(draws):
+        if done % TOLD_EVERY == 0:
+            progress(done, draws)
+        drawn.append(statistic(np.concatenate([groups[i] for i in rng.integers(0, len(groups), len(groups))])))
     se = float(np.std(drawn, ddof=1)) * math.sqrt(len(groups) / (len(groups) - 1))
     half = student_t(len(groups) - 1) * se
     return Estimate(value, value - half, value + half, len(clusters), len(groups), se)

@@ -12,7 +12,7 @@ Axes: N tokens of all sequences in one row, H hidden width, B sequences.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,6 +50,7 @@ class RewardScorer:
     policy_tokenizer: Any
     tokens_at_once: int = 16384
     autocast: torch.dtype = torch.float32
+    progress: Callable[[int, int], None] = lambda done, total: None
 
     def __post_init__(self) -> None:
         self._alike = speaks_as(self.model, self.policy_tokenizer)  # large vocabularies take a while to compare
@@ -57,7 +58,7 @@ class RewardScorer:
     def __call__(self, episodes: Sequence[Episode]) -> list[float]:
         rows = written(self.model, self.policy_tokenizer, episodes, self._alike)
         self._check_window(rows)
-        return score_ids(self.model, rows, self.tokens_at_once, self.autocast)
+        return score_ids(self.model, rows, self.tokens_at_once, self.autocast, self.progress)
 
     def _check_window(self, rows: list[list[int]]) -> None:
         window = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
@@ -68,7 +69,13 @@ class RewardScorer:
             )  # fmt: skip
 
 
-def score_ids(model: RewardModel, rows: Sequence[list[int]], tokens_at_once: int, autocast: torch.dtype) -> list[float]:
+def score_ids(
+    model: RewardModel,
+    rows: Sequence[list[int]],
+    tokens_at_once: int,
+    autocast: torch.dtype,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[float]:
     """Normalised scores of token ids, each read at a row's last token."""
     device = model.head_H.device
     scores: list[float] = []
@@ -77,6 +84,7 @@ def score_ids(model: RewardModel, rows: Sequence[list[int]], tokens_at_once: int
             packed = pack([rows[i] for i in batch], [1] * len(batch), device, model.packing)
             raw_B = (last_states(model.body, packed).float() * model.head_H).sum(-1) + model.head_bias
             scores += (model.gain * raw_B + model.bias).tolist()
+            progress(len(scores), len(rows))
     return scores
 
 

@@ -41,7 +41,11 @@ COLUMNS = (
 def run(spec: CompareSpec, inputs: Inputs, out: Path, tracker: Tracker) -> dict[str, float]:
     reports = {name: _read(inputs, f"reports.{i}") for i, name in enumerate(spec.names)}
     base = reports[spec.baseline or spec.names[0]]
-    rows = [row for suite in base["suites"] for row in _suite_rows(suite, reports, base)]
+    expected = sum(len(parts) for suite in base["suites"].values() for parts in suite["metrics"].values())
+    rows: list[Report] = []
+    for row in (row for suite in base["suites"] for row in _suite_rows(suite, reports, base)):
+        rows.append(row)
+        tracker.progress(len(rows), max(expected, len(rows)))
     told: Report = {"baseline": spec.baseline or spec.names[0], "models": spec.names, "rows": rows}
     told["ledger"] = forgetting.ledger(reports, spec.parents)
     write_json(out / "report.json", told)
@@ -65,17 +69,16 @@ def _table(rows: list[Report]) -> Iterator[list[Any]]:
             yield [row["suite"], row["metric"], row["slice"], name, *told]
 
 
-def _suite_rows(suite: str, reports: dict[str, Report], base: Report) -> list[Report]:
+def _suite_rows(suite: str, reports: dict[str, Report], base: Report) -> Iterator[Report]:
     """One row per metric and slice that any of the models has; a model that lacks it is left out of the row."""
     bodies = {name: report["suites"][suite] for name, report in reports.items()}
     baseline = base["suites"][suite]
     metrics = {m: list(parts) for body in bodies.values() for m, parts in body["metrics"].items()}
     told = list(SUITES[baseline["kind"]].metrics) if baseline["kind"] in SUITES else []
     metrics = {m: metrics[m] for m in [*(m for m in told if m in metrics), *(m for m in metrics if m not in told)]}
-    rows = []
     dropped = forgetting.metric_of(baseline)
     if dropped and "drop" not in metrics:
-        rows += [_drop_row(suite, bodies, baseline, dropped, part) for part in baseline["metrics"][dropped]]
+        yield from (_drop_row(suite, bodies, baseline, dropped, part) for part in baseline["metrics"][dropped])
     for metric, parts in metrics.items():
         for part in parts:
             values = {
@@ -83,8 +86,7 @@ def _suite_rows(suite: str, reports: dict[str, Report], base: Report) -> list[Re
                 for name, body in bodies.items()
                 if part in body["metrics"].get(metric, {})
             }
-            rows.append(_row(suite, baseline["kind"], metric, part, values))
-    return rows
+            yield _row(suite, baseline["kind"], metric, part, values)
 
 
 def _row(suite: str, kind: str, metric: str, part: str, values: dict[str, Any]) -> Report:

@@ -36,6 +36,7 @@ def run(spec: MeasureSpec, inputs: Inputs, out: Path, tracker: Tracker) -> dict[
             if tracker.stop_requested:
                 raise Stopped
 
+        progress(0, 1)  # models are opened before the first suite can say more
         ask, data = ask_of(name, suite, opener.subject(source), inputs, opener, progress)
         measured = MEASURE[suite.kind](ask)
         told = report_of(measured)

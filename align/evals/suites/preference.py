@@ -17,7 +17,7 @@ from align.evals.suites import contest
 def measure(ask: Ask) -> Measured:
     of_pairs = ask.row_type == "preference"
     of_likelihood = (2 if ask.suite.against else 1) if of_pairs else 0
-    passes = of_likelihood + (3 if ask.suite.by else 0)
+    passes = of_likelihood + (contest.passes(ask.suite) if ask.suite.by else 0)
     measured = about(ask.rows)
     if of_pairs:
         _likelihood(ask, measured, passes)

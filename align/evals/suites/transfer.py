@@ -10,7 +10,7 @@ from align.errors import DataError
 from align.estimates import Sample, difference
 from align.evals import statistics
 from align.evals.contract import Ask
-from align.evals.measured import Measured, Row, about
+from align.evals.measured import Measured, Progress, Row, about
 from align.evals.nearness import nearest_distances
 from align.scoring.episode import Episode
 from align.scoring.named import SCORERS, plain
@@ -22,7 +22,8 @@ THIRDS = ("nearest", "middle", "farthest")
 def measure(ask: Ask) -> Measured:
     measured = about(ask.rows)
     check_slices(ask.suite, ask.rows, ask.where)
-    measured.answers = ask.answers()
+    passes = 3 if ask.suite.train else 1
+    measured.answers = ask.answers(part=(0, passes))
     scores = [SCORERS[ask.suite.scorer](episode.answer) for episode in measured.answers]
     measured.add("score", [next(iter(s.values())) for s in scores])
     for name in ("near", "far"):
@@ -33,7 +34,9 @@ def measure(ask: Ask) -> Measured:
     elif "intrusion" in scores[0]:
         measured.add("intrusion", [s["intrusion"] for s in scores])
     if ask.suite.train:
-        _distance(measured, _asked(ask.rows), _asked(ask.others.rows("train")), ask.subject.seed)
+        trained = _asked(ask.others.rows("train"))
+        distances = nearest_distances(_asked(ask.rows), trained, ask.part(1, passes))
+        _distance(measured, np.array(distances), ask.subject.seed, ask.part(2, passes))
     return measured
 
 
@@ -76,8 +79,7 @@ def _asked(rows: list[Row]) -> list[str]:
     return [r["text"] if "text" in r else r["prompt"][-1]["content"] for r in rows]
 
 
-def _distance(measured: Measured, asked: list[str], trained: list[str], seed: int) -> None:
-    distances = np.array(nearest_distances(asked, trained))
+def _distance(measured: Measured, distances: np.ndarray, seed: int, progress: Progress) -> None:
     scores = np.array(measured.values["score"])
     measured.add("distance", distances.tolist())
     third = np.minimum(np.argsort(np.argsort(distances, kind="stable"), kind="stable") * 3 // len(distances), 2)
@@ -85,8 +87,9 @@ def _distance(measured: Measured, asked: list[str], trained: list[str], seed: in
         measured.add(f"score_{name}", np.where(third == number, scores, 0.0).tolist(), (third == number).tolist())
     if np.ptp(distances) and np.ptp(scores):
         measured.whole["distance_correlation"] = statistics.bootstrap(
-            lambda rows: rank_correlation(distances[rows], scores[rows]), measured.clusters, seed
-        )
+            lambda rows: rank_correlation(distances[rows], scores[rows]), measured.clusters, seed,
+            progress=progress,
+        )  # fmt: skip
 
 
 def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
