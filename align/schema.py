@@ -21,13 +21,18 @@ import jsonschema_rs
 
 from align.errors import AlignError, ArtifactError
 
-ROW_TYPES = ("text", "messages", "prompt", "preference", "unpaired_preference", "ranking", "scored_generation")
+ROW_TYPES = (
+    "text", "tokens", "messages", "prompt", "preference", "unpaired_preference", "ranking", "scored_generation",
+)  # fmt: skip
 COMMON_FIELDS = ("id", "source", "weight", "slice", "axis")
 
 _PACKAGE = Path(__file__).resolve().parent
 _ANSWERS = ("chosen", "rejected", "completion")  # fields that hold one assistant turn: their path ends at the field
 _NEEDS = {
     "text": "A text row needs a non-empty text.",
+    "input_ids": "A row of token ids needs two or more, whole numbers from 0.",
+    "completion_mask": "A mask says 1 of tokens that are trained and 0 of the others, one number for each token.",
+    "labels": "Labels are the token ids themselves, -100 where there is no loss.",
     "messages": "A conversation to learn from needs non-empty turns, the last of them the assistant's.",
     "prompt": "A prompt needs non-empty turns, the last of them the user's.",
     "chosen": "A preference row needs two non-empty answers.",
@@ -198,8 +203,19 @@ def _ranking_turns(row: Mapping[str, Any]) -> _Fault | None:
     return _prompt_turns(row)
 
 
+def _token_mask(row: Mapping[str, Any]) -> _Fault | None:
+    mask = row.get("completion_mask")
+    if mask is None:
+        return None
+    if len(mask) != len(row["input_ids"]):
+        found = f"has {len(mask):,} entries for {len(row['input_ids']):,} tokens"
+        return _Fault("completion_mask", found, "completion_mask_count")
+    return None if any(mask) else _Fault("completion_mask", "trains no token", "completion_mask_empty")
+
+
 _TURNS: dict[str, Callable[[Any], _Fault | None]] = {
     "text": lambda row: None,
+    "tokens": _token_mask,
     "messages": _messages_turns,
     "prompt": _prompt_turns,
     "ranking": _ranking_turns,

@@ -71,7 +71,7 @@ def test_every_problem_is_told_at_once_with_its_line(tmp_path: Path) -> None:
     ("old", "new", "key", "line", "told"),
     [
         ("policy: sft", "policy: stf", "stages.dpo.policy", 9, 'not a stage, a data entry or base. Did you mean sft?'),
-        ("data: chat", "data: pairs", "stages.sft.data", 8, "pairs holds preference rows, expected messages rows"),
+        ("data: chat", "data: pairs", "stages.sft.data", 8, "pairs holds preference rows, expected messages or tokens rows"),
         ("model: base", "model: chat", "stages.sft.model", 8, "chat gives rows, expected a model"),
         ("eval_data: pairs.holdout", "eval_data: pairs.test", "stages.dpo.eval_data", 9, "no part test; it has train, holdout"),
         ("base: org/model\n", "", "stages.sft.model", 7, "names no base model"),

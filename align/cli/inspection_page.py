@@ -67,11 +67,7 @@ def _lengths(console: Console, report: dict[str, Any]) -> None:
     tokens = (report.get("model") or {}).get("lengths", {})
     shown = ("p5", "p50", "p95", "p99", "max")
     table = terminal.table("length", "in", *shown, right=shown)
-    for unit, parts in (
-        ("words", report["lengths"]["words"]),
-        ("characters", report["lengths"]["characters"]),
-        ("tokens", tokens),
-    ):
+    for unit, parts in (*reversed(report["lengths"].items()), ("tokens", tokens)):
         for name, numbers in parts.items():
             if numbers:
                 table.add_row("", name, unit, *(f"{numbers[p]:,.0f}" for p in shown))

@@ -10,6 +10,7 @@ from align.artifact.digests import write_json
 from align.data.formats import Format
 from align.data.ledger import Ledger
 
+UNITS = ("characters", "tokens")  # in which lengths are told, by the row type
 REPORT, CARD = "report.json", "README.md"
 
 
@@ -26,7 +27,7 @@ def report(
     }  # fmt: skip
     sources = {name: {**told, "dropped": ledger.by_source.get(name, 0)} for name, told in statistics["sources"].items()}
     sources |= {
-        name: {"rows": 0, "share": 0.0, "characters": 0.0, "dropped": count}
+        name: {"rows": 0, "share": 0.0, _unit(statistics): 0.0, "dropped": count}
         for name, count in ledger.by_source.items()
         if name not in sources
     }
@@ -46,9 +47,9 @@ def metrics(told: dict[str, Any]) -> dict[str, float]:
     found: dict[str, float] = {f"copies/{of}": float(each["copies"]) for of, each in told["copies"].items()}
     shares = [each["share"] for each in told["sources"].values()]
     found |= {"sources": float(len(shares)), "sources/largest": max(shares, default=0.0)}
-    for name, lengths in told["characters"].items():
-        if lengths:
-            found |= {f"characters/{name}/mean": lengths["mean"], f"characters/{name}/p95": float(lengths["p95"])}
+    for unit in UNITS:
+        for name, lengths in told.get(unit, {}).items():
+            found |= {f"{unit}/{name}/mean": lengths["mean"], f"{unit}/{name}/p95": float(lengths["p95"])}
     return found | (_health_metrics(told["health"]) if told["health"] else {})
 
 
@@ -62,6 +63,10 @@ def _health_metrics(health: dict[str, Any]) -> dict[str, float]:
     }
     found |= {"health/chosen_longer": longer} if longer is not None else {}
     return found | ({"health/label_noise": noise} if noise is not None else {})
+
+
+def _unit(told: Mapping[str, Any]) -> str:
+    return next(unit for unit in UNITS if unit in told)
 
 
 def copied(copies: dict[str, Any]) -> list[str]:
@@ -88,12 +93,13 @@ def card(told: dict[str, Any], notes: Sequence[str], parts: Sequence[str]) -> li
     rows = told["rows"]
     lines = [*head(parts), f"# {rows['kept']:,} {told['type']} rows", "", f"Detected: {told['detected']}.", ""]
     lines += _accounting(told)
-    lines += _table("Lengths in characters", ["", "mean", "5 %", "median", "95 %", "longest"], [
+    unit = _unit(told)
+    lines += _table(f"Lengths in {unit}", ["", "mean", "5 %", "median", "95 %", "longest"], [
         [name, each["mean"], each["p5"], each["p50"], each["p95"], each["longest"]]
-        for name, each in told["characters"].items() if each
+        for name, each in told[unit].items() if each
     ])  # fmt: skip
-    lines += _table("Sources", ["source", "rows", "share", "mean characters", "dropped"], [
-        [name, each["rows"], f"{each['share']:.1%}", each["characters"], each["dropped"]]
+    lines += _table("Sources", ["source", "rows", "share", f"mean {unit}", "dropped"], [
+        [name, each["rows"], f"{each['share']:.1%}", each[unit], each["dropped"]]
         for name, each in told["sources"].items()
     ])  # fmt: skip
     if told["health"]:

@@ -29,6 +29,7 @@ _TEXTS = frozenset({"id", "source", "slice", "axis"})
 _NUMBERS = frozenset({"weight", "margin"})
 _OF_PAIRS = ("preference",)
 _NOT_TEXT = frozenset({"image", "images", "video", "videos", "audio", "audios", "tools", "functions"})
+_ONE_TEXT = ("text", "prompt")  # types that nearly any row fits
 _EMPTY = (None, "", "[]", "null", "{}")
 _IFEVAL_ID = "key"
 _IFEVAL = ("instruction_id_list", "kwargs")  # what IFEval's files tell of a prompt (Zhou et al. 2023, 2311.07911)
@@ -96,10 +97,18 @@ class Format:
                 self.unused[name] += 1
         return found
 
+    def fits(self, raw: Raw) -> bool:
+        """Whether a row has the columns, and in them what the form wants."""
+        return _fits(self.form, _renamed(raw, self.columns) if self.columns else raw)
+
     def _missing(self, raw: Raw, name: str) -> CannotConvert:
-        """A column is missing; where the row has another known form, the file mixes formats."""
-        others = (form for form in FORMS[self.row_type] if form.told != self.form.told and _fits(form, raw))
-        other = next(others, None)
+        """A column is missing; where the row has another known form, also of another row type, the file mixes formats."""
+        ours = [form for form in FORMS[self.row_type] if form.told != self.form.told]
+        theirs = [
+            form for row_type, forms in FORMS.items() if row_type not in (self.row_type, *_ONE_TEXT) for form in forms
+        ]
+        fitting = [form for form in ours if _fits(form, raw)] or [form for form in theirs if _fits(form, raw)]
+        other = max(fitting, key=lambda form: len(form.needs), default=None)
         if other:
             found = f"is missing: the row has another format ({other.told}) than the first ones ({self.told})"
             return CannotConvert(name, found, "other_format")
@@ -135,7 +144,7 @@ def _unknown(
         return DataError(
             where, "its rows are token ids (input_ids), which belong to one tokenizer and hide template and stop token",
             f"Text for {row_type} rows",
-            "Give the text that they were made from; or decode it into a column: text = tokenizer.decode(input_ids).",
+            "Give the text that they were made from; or, for sft and pretrain alone, say as: tokens.",
         )  # fmt: skip
     wanted = "; or ".join(dict.fromkeys(" + ".join(form.needs) for form in forms))
     columns, hint = ", ".join(there) or "none", _other_type(rows, row_type)

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from align.data import chats, comparisons, trees
+from align.data import chats, comparisons, token_rows, trees
 from align.data.forms import Form, Raw, list_in, single_keys_in, text_in, transcript_in, turns_with
 
 _SYSTEM = ("system",)
+_TOKENS = ("labels", "attention_mask", *token_rows.MASKS)
 _ALPACA_EXTRAS = ("input", "system", "history")
 _PAIR = ("prompt", "chosen", "rejected")
 _SIDES = ("chosen", "rejected")
@@ -88,6 +89,7 @@ _PAIRS: tuple[Form, ...] = (
 )  # fmt: skip
 
 FORMS: Mapping[str, tuple[Form, ...]] = {
+    "tokens": (Form("token_ids", "token ids", ("input_ids",), token_rows.token_row, list_in("input_ids"), _TOKENS),),
     "text": (Form("text", "plain text", ("text",), chats.text_row, text_in("text")),),
     "messages": (
         *(Form(f.name, f.told, f.needs, f.convert, _not_judged(f.fits), f.uses) for f in _CHATS),

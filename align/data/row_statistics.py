@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from align.data import token_rows
 from align.data.ledger import NO_SOURCE, OTHER_SOURCES, SOURCES_TOLD
 
 EXAMPLES_TOLD = 5
@@ -37,6 +38,7 @@ def _joined(messages: Sequence[Row]) -> str:
 
 _TEXTS_OF: dict[str, Callable[[Row], Texts]] = {
     "text": lambda row: Texts("", (row["text"],)),
+    "tokens": lambda row: Texts("", (token_rows.as_words(row),)),
     "messages": lambda row: Texts(_joined(row["messages"][:-1]), (row["messages"][-1]["content"],)),
     "prompt": lambda row: Texts(_joined(row["prompt"]), ()),
     "preference": lambda row: Texts(
@@ -85,13 +87,14 @@ class RowStatistics:
         self._source_of = array("i")
         self._ids, self._with_id = array("q"), array("q")
         self._sources: dict[str | None, int] = {}
-        self._has_prompt = row_type != "text"
+        self._has_prompt = row_type not in ("text", "tokens")
+        self._unit, self._measure = ("tokens", token_rows.count) if row_type == "tokens" else ("characters", len)
         columns = (self._prompts, self._asked, self._answers_of, self._rows, self._numbers, self._source_of)
         self._append = tuple(column.append for column in columns)  # looked up once, not once a row
         self._answer = self._answers.append
 
     def add(self, row: Row, texts: Texts, number: int) -> int:
-        """Count a row; returns its size in characters."""
+        """Count a row; returns its size in characters, of token ids in tokens."""
         prompt, answers = texts
         source = row.get("source")
         place = self._sources.get(source)
@@ -101,11 +104,12 @@ class RowStatistics:
             self._ids.append(hash(row["id"]))
             self._with_id.append(len(self._numbers))
         size = len(prompt)
+        measure = self._measure
         add_size, add_prompt, add_answers, add_row, add_number, add_source = self._append
         add_size(size)
         add_prompt(hash(prompt))
         for answer in answers:
-            length = len(answer)
+            length = measure(answer)
             self._answer(length)
             size += length
         add_answers(len(answers))
@@ -121,7 +125,7 @@ class RowStatistics:
         return self._sources.setdefault(name if source else None, len(self._sources))
 
     def report(self, kept: np.ndarray | None = None) -> dict[str, Any]:
-        """Lengths in characters; copies of whole rows, of prompts and of ids; rows and mean length by source.
+        """Lengths (of texts in characters, of token ids in tokens); copies of rows, prompts and ids; rows and lengths by source.
 
         kept: for each row added whether it counts; all do where it is None.
         """
@@ -142,7 +146,7 @@ class RowStatistics:
             "ids": copies(ids, numbers[with_id[kept[with_id]]]),
         }
         sources = self._by_source(np.frombuffer(self._source_of, np.int32)[kept], sizes[kept])
-        return {"characters": {k: v for k, v in lengths.items() if v}, "copies": repeated, "sources": sources}
+        return {self._unit: {k: v for k, v in lengths.items() if v}, "copies": repeated, "sources": sources}
 
     def _by_source(self, source_of: np.ndarray, sizes: np.ndarray) -> dict[str, dict[str, float]]:
         """The source with the most rows first; none of which no row is left."""
@@ -153,7 +157,7 @@ class RowStatistics:
         return {
             name: {
                 "rows": int(rows[at]), "share": round(int(rows[at]) / len(source_of), 4),
-                "characters": round(float(characters[at]) / int(rows[at]), 1),
+                self._unit: round(float(characters[at]) / int(rows[at]), 1),
             }
             for name, at in sorted(counts.items(), key=lambda item: (-rows[item[1]], item[0]))
         }  # fmt: skip

@@ -11,6 +11,8 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from align.data.token_rows import as_words
+
 TRAIN, HOLDOUT = "train", "holdout"
 
 
@@ -38,6 +40,8 @@ def is_held_out(place: int, holdout: float) -> bool:
 
 def split_key(row: Mapping[str, Any]) -> str:
     """The row's prompt (or its text), without regard to case, white space and Unicode form."""
+    if "input_ids" in row:
+        return as_words(row)
     if "text" in row:
         return normalised(row["text"])
     return "\0".join(normalised(turn) for turn in _opening(row.get("prompt") or row["messages"]))

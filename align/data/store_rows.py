@@ -43,6 +43,7 @@ _COMMON = [
 ]
 _FIELDS: dict[str, list[tuple[str, pa.DataType]]] = {
     "text": [("text", pa.string())],
+    "tokens": [("input_ids", pa.list_(pa.int32())), ("completion_mask", pa.list_(pa.int8()))],
     "messages": [("messages", _MESSAGES)],
     "prompt": [("prompt", _MESSAGES), ("reference", pa.string()), ("meta", pa.string())],  # meta is JSON text
     "preference": [
@@ -56,6 +57,7 @@ _FIELDS: dict[str, list[tuple[str, pa.DataType]]] = {
     "ranking": [("prompt", _MESSAGES), ("completions", _ANSWER_LISTS), ("ranks", pa.list_(pa.int64()))],
     "scored_generation": [("prompt", _MESSAGES), ("completion", _MESSAGES), ("score", pa.float64())],
 }
+_OPTIONAL = ("margin", "ranking", "reference", "meta", "completion_mask")  # beside the common ones
 
 
 def arrow_schema(row_type: str) -> pa.Schema:
@@ -230,7 +232,8 @@ def _read_file(path: Path) -> Iterator[Row]:
     with pq.ParquetFile(path) as file:
         empty = _null_columns(file.metadata)
         columns = [name for name in _leaves(file) if name not in empty]
-        optional = [name for name in (*COMMON_FIELDS, "margin", "ranking", "reference", "meta") if name in columns]
+        fields = {name.split(".")[0] for name in columns}
+        optional = [name for name in (*COMMON_FIELDS, *_OPTIONAL) if name in fields]
         flagged = sorted({name.split(".")[0] for name in columns if name.endswith(".train")})
         for batch in file.iter_batches(batch_size=ROWS_PER_GROUP, columns=columns):
             for row in batch.to_pylist():

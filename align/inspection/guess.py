@@ -11,7 +11,7 @@ from align.data.known_formats import FORMS
 from align.errors import DataError
 
 # The types a row may be read as, the one that uses most of it first: a preference row has a prompt too.
-ORDER = ("preference", "ranking", "scored_generation", "unpaired_preference", "messages", "prompt", "text")
+ORDER = ("preference", "ranking", "scored_generation", "unpaired_preference", "messages", "prompt", "text", "tokens")
 # Names that people give to our columns; the first that is there is proposed, never taken in a recipe without being written.
 ALIASES: dict[str, tuple[str, ...]] = {
     "prompt": ("question", "query", "instruction", "input", "problem", "request", "user"),
@@ -41,9 +41,9 @@ def recognise(
     types = [row_type] if row_type else [name for name in ORDER if name in FORMS]
     if row_type and name:
         return Guess(detect(rows, row_type, columns, where, name), {})
-    for wanted in types:
-        if found := _fitting(rows, wanted, columns):
-            return Guess(found, {})
+    fitting = [found for wanted in types if (found := _fitting(rows, wanted, columns))]
+    if fitting:  # where formats are mixed, what most rows have
+        return Guess(max(fitting, key=lambda found: sum(map(found.fits, rows))), {})
     if not columns:
         for wanted in types:
             if (likely := likely_columns(rows, wanted)) and (found := _fitting(rows, wanted, likely)):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from align.data.split import normalised
+from align.data.token_rows import as_words
 
 PERCENTILES = (5, 25, 50, 75, 95, 99)
 SAMPLE = 4000  # rows kept for percentiles and for what a model would see
@@ -46,6 +47,8 @@ def percentiles(values: Sequence[float]) -> dict[str, float]:
 
 def texts_of(row: Row) -> dict[str, str]:
     """The parts of a standard row that are told apart in length: question and answers, or the whole text."""
+    if "input_ids" in row:
+        return {"token ids": as_words(row)}
     if "text" in row:
         return {"text": row["text"]}
     parts = {name: _joined(row[name]) for name in ("prompt", "chosen", "rejected", "completion") if name in row}
@@ -60,6 +63,8 @@ def texts_of(row: Row) -> dict[str, str]:
 
 def asked_in(row: Row) -> str:
     """All that stands before a row's last answer, without regard to case and white space."""
+    if "input_ids" in row:
+        return as_words(row)
     if "text" in row:
         return normalised(row["text"])
     turns = row["prompt"] if "prompt" in row else row["messages"][:-1]
@@ -107,9 +112,10 @@ class Repetitions:
     """
 
     def __init__(self) -> None:
-        self.rows = self.prompts = self.identical = self.contradictory = self.pairs = self.chosen_longer = 0
+        self.rows = self.prompts = self.ids = self.identical = self.contradictory = self.pairs = self.chosen_longer = 0
         self.examples: dict[str, list[int]] = {}
         self._rows: set[int] = set()
+        self._ids: set[int] = set()
         self.by_place: dict[str, set[int]] = {}  # slice -> hashes of its prompts
         self._preferred: set[int] = set()
 
@@ -123,6 +129,11 @@ class Repetitions:
         elif any(hash(key) in prompts for prompts in self.by_place.values()):
             self.prompts += 1
         self._rows.add(whole)
+        if "id" in row:
+            if hash(row["id"]) in self._ids:
+                self.ids += 1
+                self._note("ids", number)
+            self._ids.add(hash(row["id"]))
         self.by_place.setdefault(str(row.get("slice") or ""), set()).add(hash(key))
         if "chosen" in parts:
             self._pair(number, key, normalised(parts["chosen"]), normalised(parts["rejected"]))

@@ -101,6 +101,9 @@ def repetitions(found: Repetitions, rows: int, subject: str) -> list[Finding]:
         )  # fmt: skip
     if found.prompts:
         told.append(Finding("note", subject, f"{found.prompts:,} of {rows:,} rows ask what an earlier row asked too"))
+    if found.ids:
+        said = f"{found.ids:,} of {rows:,} rows have an id that came before ({_rows(found, 'ids')})"
+        told.append(Finding("note", subject, said))
     if found.identical:
         told.append(
             Finding(

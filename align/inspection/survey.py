@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from align import quickstart
 from align.artifact.inputs import SourceInput
+from align.data import token_rows
 from align.data.conversations import CannotConvert
 from align.data.files import RawRow, row_suffix
 from align.data.formats import Format
@@ -75,6 +76,7 @@ class Survey:
         parts = [texts_of(row) for _, row in self.sample.items]
         names = list(dict.fromkeys(name for part in parts for name in part))
         units: dict[str, Callable[[str], int]] = {"characters": len, "words": lambda text: len(text.split())}
+        units = {"tokens": token_rows.count} if self.format.row_type == "tokens" else units
         return {
             unit: {name: percentiles([measure(part[name]) for part in parts if name in part]) for name in names}
             for unit, measure in units.items()

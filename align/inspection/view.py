@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import Any
 
+from align.data import token_rows
 from align.data.render import (
     Rendered,
     RenderedPair,
@@ -16,7 +17,7 @@ from align.data.render import (
     truncate,
     truncate_pairs,
 )
-from align.errors import UserError
+from align.errors import DataError, UserError
 from align.inspection.measures import percentiles
 from align.models.tokenizer import Tokenizer
 
@@ -60,6 +61,8 @@ def see(rows: Sequence[tuple[int, Row]], row_type: str, tokenizer: Tokenizer) ->
     numbers = [number for number, _ in rows]
     if row_type == "text":
         return [_text(number, row["text"], tokenizer) for number, row in rows]
+    if row_type == "tokens":
+        return [[_tokens(number, row, tokenizer)] for number, row in rows]
     if row_type == "messages":
         rendered = render_rows(plain, tokenizer)
         return [[Seen(n, "messages", r.input_ids, r.labels_mask)] for n, r in zip(numbers, rendered, strict=True)]
@@ -76,6 +79,16 @@ def _text(number: int, text: str, tokenizer: Tokenizer) -> list[Seen]:
     ids = tokenizer(text)["input_ids"]
     ids = ids if ids and ids[-1] == tokenizer.eos_token_id else [*ids, tokenizer.eos_token_id]
     return [Seen(number, "text", ids, [1] * len(ids))]
+
+
+def _tokens(number: int, row: Row, tokenizer: Tokenizer) -> Seen:
+    foreign = token_rows.unknown_to(row, tokenizer)
+    if foreign is not None:
+        found = f"holds tokens that the tokenizer does not know: {foreign:,}"
+        raise DataError(
+            f"row {number:,}", found, f"Token ids below {len(tokenizer):,}", "Name the model they were made for."
+        )
+    return Seen(number, "tokens", (read := token_rows.rendered(row)).input_ids, read.labels_mask)
 
 
 def _side(number: int, pair: RenderedPair, side: str) -> Seen:

@@ -25,6 +25,7 @@ from align.serving import Tell, serve
 from align.specs.pretrain import Architecture
 
 ROWS_RENDERED = 1000
+UNVERIFIED = "that the token ids are of this tokenizer cannot be verified: see whether the rows read as language"
 
 
 def answer(request: dict[str, Any], tell: Tell) -> None:
@@ -40,8 +41,10 @@ def look(found: Survey, request: dict[str, Any]) -> dict[str, Any]:
     tokenizer, findings, stops, context = opened(request["model"], found, request.get("chat_template"))
     told: dict[str, Any] = {"name": request["model"]["name"], "vocabulary": len(tokenizer), "context": context}
     told["findings"] = [f.to_json() for f in findings]
-    if tokenizer.eos_token_id is None or (row_type != "text" and not tokenizer.chat_template):
+    if tokenizer.eos_token_id is None or (row_type not in ("text", "tokens") and not tokenizer.chat_template):
         return told
+    if row_type == "tokens":
+        told["findings"].append(Finding("note", "rendering", UNVERIFIED).to_json())
     rows = found.sample.items[:ROWS_RENDERED]
     try:
         seen = view.view(rows, row_type, tokenizer)

@@ -57,9 +57,14 @@ def prepare_for_pairs(model: Any, spec: TrainingSpec) -> None:
         compile_layers(model)
 
 
-def rows_of(inputs: Inputs, name: str, row_type: str) -> RowsInput:
-    """The rows of an input. Raises DataError where they are neither of the type the stage is trained on nor cast to it."""
+def rows_of(inputs: Inputs, name: str, row_type: str, tokens: bool = False) -> RowsInput:
+    """The rows of an input. Raises DataError where they are neither of the type the stage is trained on nor cast to it.
+
+    tokens: whether token ids will do as well.
+    """
     rows = inputs.rows(name)
+    if tokens and rows.type == "tokens":
+        return rows
     if rows.type != row_type and (row_type == "prompt" or rows.type not in CASTS.get(row_type, ())):
         raise DataError(rows.name, f"{name} holds {rows.type} rows", f"{row_type} rows", "Name other data.")
     return rows

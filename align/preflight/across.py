@@ -61,11 +61,11 @@ def _shared(entries: Mapping[str, Entry], asked: str, trained: str) -> Finding |
         return None
     prompts = {key for place, keys in ours.repetitions.by_place.items() if place != MEMORY for key in keys}
     both = len(prompts & set().union(*theirs.repetitions.by_place.values()))
-    near = 0 if ours.row_type == "text" else _nearly(_only_asked(ours), theirs.rows[TRAIN])
+    near = 0 if ours.row_type in ("text", "tokens") else _nearly(_only_asked(ours), theirs.rows[TRAIN])
     if not both and not near:
         return None
     share = both / max(1, len(prompts))
-    what = "texts" if ours.row_type == "text" else "prompts"
+    what = {"text": "texts", "tokens": "rows"}.get(ours.row_type, "prompts")
     said = f"{both:,} of its {len(prompts):,} {what} ({share:.1%}) stand in data.{trained} too"
     said += f", {near:,} nearly so (in a sample, system turns aside)" if near > both else ""
     subject = f"data.{asked}"

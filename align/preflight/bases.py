@@ -81,6 +81,11 @@ def _examine(context: Context, base: Base) -> None:
     context.say("reading with its tokenizer")
     shipped, trained = load_tokenizer(base.source), across.roles(context)[0]
     for name in sorted(trained):
+        if context.entries[name].row_type == "tokens":
+            context.add(
+                Finding("note", f"data.{name}", "token ids: whether language and base fit each other is not judged")
+            )
+            continue
         rows = [row for part in context.entries[name].rows.values() for row in part]
         context.add(*_verdicts(slices(rows, shipped, model, context_of(base.source)), f"data.{name}", base.name))
     context.add(_answers(context, base, model, tokenizer))

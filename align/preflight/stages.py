@@ -74,14 +74,14 @@ def _rendering(context: Context, step: str) -> float:
     if tokenizer is None:
         return float(spec.max_steps or 0)
     rows = list(enumerate(entry.rows[part][:ROWS_RENDERED], 1))
-    row_type = "text" if spec.kind == "pretrain" else entry.row_type
+    row_type = "text" if spec.kind == "pretrain" and entry.row_type != "tokens" else entry.row_type
     try:
         seen = view.view(rows, row_type, tokenizer)
     except UserError as error:
         context.add(Finding("problem", subject, trial.why(error)))
         return 0
     context.add(*rendering_findings(seen, rows, tokenizer, subject))
-    if row_type != "text":
+    if spec.kind != "pretrain":
         context.add(_stop(seen, tokenizer, subject), _cut(seen, tokenizer, spec, subject))
     epochs, steps, trained = _diet(seen, spec, entry, part)
     context.costs[step] = {"epochs": epochs, "trained_tokens": trained}

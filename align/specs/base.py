@@ -12,7 +12,9 @@ from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field
 
-RowType = Literal["text", "messages", "prompt", "preference", "unpaired_preference", "ranking", "scored_generation"]
+RowType = Literal[
+    "text", "tokens", "messages", "prompt", "preference", "unpaired_preference", "ranking", "scored_generation"
+]
 Written = Literal["model", "reward", "rows", "report"]
 
 # The only casts made without being asked; the plan tells them.

@@ -17,7 +17,7 @@ LANGUAGES = (  # noqa: SIM905
 
 class LengthFilter(Settings):
     of: Literal["row", "prompt", "answer"] = Field("row", description="answer: each of a pair's two")
-    unit: Literal["characters", "words"] = "characters"
+    unit: Literal["characters", "words", "tokens"] = "characters"
     min: int | None = Field(None, ge=0)
     max: int | None = Field(None, ge=1)
 

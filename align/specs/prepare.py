@@ -12,8 +12,10 @@ from align.specs.filters import Filters
 # What `format:` may name, by row type; align/data/known_formats.py holds the converters.
 _CHATS, _LISTS = ("single_key", "chat", "sharegpt"), ("ranking", "scored", "ultrafeedback")
 _PAIRS = ("pairs", "hh", "llamafactory", "swift")
+_TEXTS = tuple(row_type for row_type in get_args(RowType) if row_type != "tokens")  # what can be held against a text
 FORMATS: dict[str, tuple[str, ...]] = {
     "text": ("text",),
+    "tokens": ("token_ids",),
     "messages": (*_CHATS, "prompt_completion", "alpaca", "self_instruct", "openassistant", "transcript"),
     "prompt": ("conflicts", "transcript", "prompt", *_CHATS, "self_instruct", "openassistant", "alpaca", "pairs", "hh"),
     "preference": (*_PAIRS, *_LISTS, "openassistant"),
@@ -43,7 +45,7 @@ class PrepareSpec(Spec):
     weights: Literal["refuse", "ignore", "resample"] = Field(
         "refuse", description="of rows: no stage weighs its loss; resample repeats or leaves out rows in proportion"
     )
-    against: list[Annotated[str, Port("rows", get_args(RowType))]] = Field(
+    against: list[Annotated[str, Port("rows", _TEXTS)]] = Field(
         default_factory=list, description="data entries, or parts of them, whose questions must not be among these rows"
     )
     leaks: Literal["quarantine", "keep", "refuse"] = Field(
@@ -67,6 +69,19 @@ class PrepareSpec(Spec):
     def _known_format(self) -> PrepareSpec:
         if self.format and self.format not in FORMATS[self.as_]:
             raise ValueError(f"format {self.format}: {self.as_} rows are read from {', '.join(FORMATS[self.as_])}")
+        return self
+
+    @model_validator(mode="after")
+    def _tokens_are_no_text(self) -> PrepareSpec:
+        units = {each.unit for each in self.filters.length}
+        if self.as_ != "tokens":
+            if "tokens" in units:
+                raise ValueError("a length in tokens is known of as: tokens alone; count characters or words")
+            return self
+        if self.against or self.filters.language:
+            raise ValueError("token ids cannot be held against texts or languages: leave against and language out")
+        if units - {"tokens"} or any(each.of != "row" for each in self.filters.length):
+            raise ValueError("the length of token ids is said of: row, unit: tokens")
         return self
 
     @model_validator(mode="after")

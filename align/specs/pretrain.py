@@ -35,7 +35,7 @@ class PretrainSpec(TrainingSpec):
     telling: ClassVar = ("eval_loss", "loss", "tokens_per_second")
 
     kind: Literal["pretrain"]
-    data: Annotated[str, Port("rows", ("text",))]
+    data: Annotated[str, Port("rows", ("text", "tokens"))]
     model: Model | None = Field(None, description="the model to go on from; not with architecture")
     architecture: Architecture | None = Field(None, description="start from random weights of this shape")
     tokenizer_data: list[Annotated[str, Port("rows", ("text", "messages", "preference", "prompt"))]] = Field(

@@ -16,7 +16,7 @@ class SftSpec(TrainingSpec):
 
     kind: Literal["sft"]
     model: Model
-    data: Annotated[str, Port("rows", ("messages",))]
+    data: Annotated[str, Port("rows", ("messages", "tokens"))]
     packing: bool = Field(
         True, description="several conversations to a sequence of max_length, isolated from one another"
     )

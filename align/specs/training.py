@@ -52,7 +52,7 @@ class TrainingSpec(Spec):
     drop_budget: float = Field(
         0.01, ge=0, le=1, description="share of rows that may be cut short or left out by max_length"
     )
-    eval_data: Annotated[str, Port("rows", ("text", "messages", "preference"))] | None = None
+    eval_data: Annotated[str, Port("rows", ("text", "tokens", "messages", "preference"))] | None = None
     eval_every: int | None = Field(
         None, ge=1, description="optimizer steps between evaluations; once at the end when not given"
     )

@@ -6,7 +6,9 @@ Objective (Ouyang et al. 2022, 2203.02155, section 3.5), the mean over all train
 
 A turn's trained tokens go from behind the generation prompt to its stop token, that one included, nothing after it.
 
-Reads     `model`, `data` (messages rows; a message with `train: false` is only read), `eval_data` (messages rows).
+Reads     `model`, `data` (messages rows; a message with `train: false` is only read), `eval_data` (messages rows). Token ids
+          made elsewhere (tokens rows) will do where they say which are trained and end with the stop token; of what
+          tokenizer they are cannot be known, and neither can whether the template is the one that is asked with.
 Writes    model/: weights, or with `lora` an adapter that records its base.
 Packing   several conversations to a sequence of max_length, isolated from one another; without it one to a row. Either way a
           batch holds no padding. A row over max_length is cut, and dropped if no trained token is left: both are counted,
@@ -19,11 +21,13 @@ Prefer    dpo where you can say which of two answers is better but not what the 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from align.artifact.inputs import Inputs, RowsInput
-from align.data.render import render_rows, truncate
+from align.data import token_rows
+from align.data.render import Rendered, render_rows, truncate
 from align.data.store_rows import read_rows
 from align.loop.arguments import device, micro_batch_size, rank, sft_arguments
 from align.loop.batches import IGNORED, Document, PackedCollator, packed_dataset
@@ -41,8 +45,9 @@ def run(spec: SftSpec, inputs: Inputs, out: Path, tracker: Tracker) -> dict[str,
     """Trains and writes a model that answers; see the top of this file."""
     source = inputs.model("model")
     model, tokenizer = open_model(source, spec, tracker.note)
-    data, counts = _sequences(rows_of(inputs, "data", "messages"), tokenizer, spec)
-    eval_data = _sequences(rows_of(inputs, "eval_data", "messages"), tokenizer, spec)[0] if spec.eval_data else None
+    data, counts = _sequences(rows_of(inputs, "data", "messages", tokens=True), tokenizer, spec, tracker)
+    held = rows_of(inputs, "eval_data", "messages", tokens=True) if spec.eval_data else None
+    eval_data = _sequences(held, tokenizer, spec, tracker)[0] if held else None
 
     micro = micro_batch_size(spec, model)
     steady = spec.packing and device().type == "cuda" and supports_packing(model.config)
@@ -60,13 +65,25 @@ def run(spec: SftSpec, inputs: Inputs, out: Path, tracker: Tracker) -> dict[str,
     return metrics | counts | {"sequences": float(len(data))}
 
 
-def _sequences(source: RowsInput, tokenizer: Tokenizer, spec: SftSpec) -> tuple[Any, dict[str, float]]:
+def _sequences(
+    source: RowsInput, tokenizer: Tokenizer, spec: SftSpec, tracker: Tracker
+) -> tuple[Any, dict[str, float]]:
     """Packed sequences of rendered conversations, and how many rows were cut or dropped."""
     counts: dict[str, float] = {}
-    rendered = render_rows(read_rows(source.files, source.type), tokenizer)
+    rendered = _rendered(source, tokenizer, spec, tracker)
     documents = [
         Document(row.input_ids, [t if on else IGNORED for t, on in zip(row.input_ids, row.labels_mask, strict=True)])
         for row in truncate(rendered, spec.max_length, counts)
     ]
     lost = check_budget(counts, source.rows, spec, source.name)
     return packed_dataset(documents, spec.max_length if spec.packing else None), lost
+
+
+def _rendered(source: RowsInput, tokenizer: Tokenizer, spec: SftSpec, tracker: Tracker) -> Iterable[Rendered]:
+    rows = read_rows(source.files, source.type)
+    if source.type != "tokens":
+        return render_rows(rows, tokenizer)
+    rows = list(rows)
+    found = token_rows.checked(rows, tokenizer, source.name, tracker.note)
+    token_rows.check_answers(rows, tokenizer, source.name, spec.drop_budget)
+    return found

@@ -248,7 +248,7 @@ def test_a_tree_that_goes_on_after_another_is_told_with_its_row():
 
 
 def test_token_ids_are_refused_with_what_to_do():
-    with pytest.raises(DataError, match=r"token ids \(input_ids\).*tokenizer\.decode"):
+    with pytest.raises(DataError, match=r"token ids \(input_ids\).*say as: tokens"):
         detect([{"input_ids": [1, 2], "labels": [-100, 2]}], "messages", where="tokens.jsonl")
 
 

@@ -97,6 +97,23 @@ def test_repetitions_of_pairs_are_counted_whatever_their_case(tmp_path: Path) ->
     assert found.examples == {"repeated": [2], "contradictory": [3], "identical": [4]}
 
 
+def test_a_file_of_mixed_formats_is_read_as_most_rows_are_and_the_others_are_named(tmp_path: Path) -> None:
+    chat = {"messages": [{"role": "user", "content": "Name a fruit."}, {"role": "assistant", "content": "An apple."}]}
+    found = look(tmp_path / "mixed.jsonl", [chat, pair(), {"instruction": "Add.", "output": "4"}, chat])
+    assert found.format.row_type == "messages" and found.kept == 2 and found.counts == {"other_format": 2}
+    told = [problem.message for problem, _ in found.problems["other_format"]]
+    assert "another format (preference pairs: prompt, chosen and rejected as text)" in told[0]
+    assert "another format (Alpaca instructions)" in told[1]
+
+
+def test_ids_that_came_before_are_told_with_their_rows(tmp_path: Path) -> None:
+    rows = [{**pair(f"Name fruit {number}."), "id": str(number % 3)} for number in range(5)]
+    found = report.findings(look(tmp_path / "rows.jsonl", rows), "rows")
+    assert [f.found for f in found if "an id that" in f.found] == [
+        "2 of 5 rows have an id that came before (rows 4, 5)"
+    ]
+
+
 def test_always_longer_chosen_answers_are_a_warning_and_balanced_ones_are_not(tmp_path: Path) -> None:
     longer = [pair(f"q{i}", "a long answer of words", "short") for i in range(20)]
     found = look(tmp_path / "a.jsonl", longer)

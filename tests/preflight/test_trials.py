@@ -16,6 +16,7 @@ from align.models.tokenizer import load_tokenizer
 from align.preflight import entries, trial
 from align.preflight.context import Context
 from align.recipe import load
+from tests.data.test_token_rows import made_elsewhere
 from tests.preflight.conftest import break_weights, said, write
 from tests.tiny import chats, pairs, write_base, write_rows
 
@@ -128,3 +129,22 @@ def test_pairs_that_the_reward_model_leaves_out_are_told_as_left_out(check: Any,
     write(Path("pairs.jsonl"), [*pairs(80, 1), long])
     finding = said(check(RECIPE.format(base=base), static=True)[0], "max_length 64 cuts 0 and drops 1 of 81 rows")
     assert finding.state == "problem" and finding.subject == "stages.reward" and "0 stop tokens" in finding.found
+
+
+def test_check_looks_at_stages_that_train_on_ids(check: Any, base: Path) -> None:
+    write(Path("ids.jsonl"), made_elsewhere(base))
+    recipe = f"""
+name: ids
+base: {base}
+data:
+  ids: {{source: ids.jsonl, as: tokens, holdout: 0.2}}
+stages:
+  sft: {{kind: sft, model: base, data: ids, eval_data: ids.holdout, learning_rate: 1e-3, max_length: 64, batch_size: 4}}
+  more: {{kind: pretrain, model: sft, data: ids, learning_rate: 1e-3, max_length: 64, batch_size: 4}}
+"""
+    findings, told = check(recipe)
+    assert told["state"] != "problem", [f for f in findings if f.state == "problem"]
+    assert said(findings, "whether language and base fit each other is not judged").subject == "data.ids"
+    assert said(findings, "is trained at the end of").subject == "stages.sft"
+    write(Path("ids.jsonl"), [*made_elsewhere(base), {"input_ids": [5, 99_999], "labels": [5, 99_999]}] * 2)
+    assert check(recipe, static=True)[1]["state"] == "problem"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from align.data.token_rows import as_words
+
 _TURNS = ("prompt", "messages", "chosen", "rejected", "completion")
 _JUDGEMENTS = ("label", "ranks")  # two people may judge the same answer, and not alike
 
@@ -13,6 +15,8 @@ Row = Mapping[str, Any]
 
 def turns(row: Row) -> list[str]:
     """Every text of a row, one a turn."""
+    if "input_ids" in row:
+        return [as_words(row)]
     if "text" in row:
         return [row["text"]]
     lists = [row[name] for name in _TURNS if name in row] + list(row.get("completions", ()))
@@ -21,6 +25,8 @@ def turns(row: Row) -> list[str]:
 
 def question(row: Row) -> str:
     """What the user says before the first answer; of a text row the text. System turns are left out: many rows share them."""
+    if "input_ids" in row:
+        return as_words(row)
     if "text" in row:
         return row["text"]
     return "\n".join(_asked(row["prompt"] if "prompt" in row else row["messages"]))
