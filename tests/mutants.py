@@ -578,6 +578,26 @@ MUTANTS = [
         ),
     ),
     *_of(
+        "stages/prepare.py",
+        "stages/test_prepare_leaks.py",
+        (
+            "the report tells of rows that were left out",
+            "statistics.report(kept)",
+            "statistics.report()",
+            "test_what_is_told_of_rows_is_told_of_those_that_stay",
+        ),
+    ),
+    *_of(
+        "data/token_rows.py",
+        "data/test_token_rows.py",
+        (
+            "masked tokens of another program's are trained",
+            "[int(label != MASKED) for label in labels]",
+            "[1 for label in labels]",
+            "test_labels_and_masks_say_what_is_trained",
+        ),
+    ),
+    *_of(
         "loop/rankings.py",
         "loop/test_rankings.py",
         (
@@ -738,8 +758,8 @@ MUTANTS = [
         ),
         (
             "a baseline of other data taken",
-            "same = ours.data == theirs.data and ours.prompts == theirs.prompts",
-            "same = ours.prompts == theirs.prompts",
+            "if ours.data != theirs.data or ours.prompts != theirs.prompts:",
+            "if ours.prompts != theirs.prompts:",
             "test_a_baseline_from_other_data_is_refused",
         ),
     ),
