@@ -764,6 +764,46 @@ MUTANTS = [
         ),
     ),
     *_of(
+        "estimates.py",
+        "gates/test_gates_over_seeds.py",
+        (
+            "prompts forgotten over seeds",
+            "for e in (self.over, self.within)]",
+            "for e in (self.over,)]",
+            "test_prompts_count_also_where_seeds_agree",
+        ),
+    ),
+    *_of(
+        "paired.py",
+        "test_paired.py",
+        (
+            "many differences not corrected for",
+            "ps[index] * (len(told) - rank)",
+            "ps[index]",
+            "test_of_many_differences_that_are_none_few_survive",
+        ),
+    ),
+    *_of(
+        "asked.py",
+        "test_asked.py",
+        (
+            "a missing slice found only after training",
+            "if not set(wanted) & set(there or ()):",
+            "if there is None:",
+            "test_a_suite_that_names_a_missing_slice_is_told_with_the_slices_there",
+        ),
+    ),
+    *_of(
+        "evals/suites/contest.py",
+        "evals/test_contest.py",
+        (
+            "a win rate of equal answers alone",
+            "if asked and not any(decided[i] for i in asked):",
+            "if not any(decided):",
+            "test_equal_answers_make_no_win_rate_of_a_judge_that_says_nothing",
+        ),
+    ),
+    *_of(
         "gates/figures.py",
         "gates/test_judge.py",
         (
