@@ -22,7 +22,7 @@ from align.evals.measured import Progress, Row
 from align.rollout.engine import Completion, Engine, Sampling
 from align.scoring.episode import Episode, episode_of
 
-CHUNK = 512  # prompts that are answered, and kept, together
+WAVES = 8  # times as many prompts as are sampled at once are answered, and kept, together
 Tokens = tuple[list[int], list[int]]  # ids, and a mask that is 1 where a token counts
 
 
@@ -63,8 +63,9 @@ def completions(
 ) -> list[Completion]:
     """Completions of prompts in token ids, so many prompts at a time; those that were said before are read, not sampled."""
     found: list[Completion] = []
-    for start in range(0, len(prompts), CHUNK):
-        chunk = prompts[start : start + CHUNK]
+    size = WAVES * subject.batch_size
+    for start in range(0, len(prompts), size):
+        chunk = prompts[start : start + size]
         sampling = Sampling(max_new_tokens, temperature, subject.seed + start)
 
         def told(done: int, total: int, start: int = start) -> None:

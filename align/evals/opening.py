@@ -13,7 +13,7 @@ from align.evals.asking import Subject
 from align.models.load import load_model
 from align.models.reward import CONSTANTS, RewardModel, load_reward_model
 from align.models.tokenizer import fit_model, ready_tokenizer, set_chat_template
-from align.rollout.opening import open_engine
+from align.rollout.opening import open_engine, rows_at_once
 from align.scoring.episode import Scorer
 from align.scoring.reward_model import RewardScorer
 from align.specs.evaluate import MeasureSpec
@@ -52,8 +52,9 @@ class Opener:
             set_chat_template(tokenizer, spec.chat_template, self._note)
         model = load_model(source, self.dtype, self.device)
         fit_model(model, tokenizer)
-        engine = open_engine(model, tokenizer, spec.batch_size, "auto", self._note)
+        rows = spec.batch_size or rows_at_once(model)
+        engine = open_engine(model, tokenizer, rows, "auto", self._note)
         return Subject(
-            model, tokenizer, engine, spec.batch_size, spec.max_length, spec.seed or 0,
+            model, tokenizer, engine, rows, spec.max_length, spec.seed or 0,
             source.name, source.digest, self._cache,
         )  # fmt: skip

@@ -4,7 +4,8 @@ A prompt is laid into a slot in one packed pass (no padding), then every pass ad
 on the attention modules, so that compiled layers, of which one compilation serves all, take them as inputs. On GPUs in half
 precision the attention is torch's own flash kernel, which reads of each slot only what is used; elsewhere a masked one.
 
-Axes: L positions of a slot, P of all slots, B slots in use, N tokens of all prompts in one row, H heads, D head width.
+Axes: L positions of a slot, P of all slots, B slots in use, N tokens of all prompts in one row, H heads (K of keys, each for
+G of queries), D head width.
 """
 
 from __future__ import annotations
@@ -91,13 +92,14 @@ def _flash(
 def _masked(
     query_BH1D: Tensor, keys_PHD: Tensor, values_PHD: Tensor, length: int, used_B: Tensor, scale: float | None
 ) -> Tensor:
-    keys_BHLD, values_BHLD = (x.unflatten(0, (-1, length)).transpose(1, 2) for x in (keys_PHD, values_PHD))
+    """The query heads that share a key head are asked as so many queries of it: no key or value is copied for each of them."""
+    keys_BKLD, values_BKLD = (x.unflatten(0, (-1, length)).transpose(1, 2) for x in (keys_PHD, values_PHD))
+    query_BKGD = query_BH1D[:, :, 0].unflatten(1, (keys_BKLD.shape[1], -1))
     seen_BL = torch.arange(length, device=used_B.device) < used_B[:, None]
-    out_BH1D = torch.nn.functional.scaled_dot_product_attention(
-        query_BH1D, keys_BHLD, values_BHLD, attn_mask=seen_BL[:, None, None], scale=scale,
-        enable_gqa=query_BH1D.shape[1] != keys_BHLD.shape[1],
-    )  # fmt: skip
-    return out_BH1D.transpose(1, 2)
+    out_BKGD = torch.nn.functional.scaled_dot_product_attention(
+        query_BKGD, keys_BKLD, values_BKLD, attn_mask=seen_BL[:, None, None], scale=scale
+    )
+    return out_BKGD.flatten(1, 2)[:, None]
 
 
 def cached(model: nn.Module) -> list[Any]:

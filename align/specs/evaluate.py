@@ -28,7 +28,9 @@ class EvaluateSettings(Spec):
     precision: Literal["float32", "bfloat16"] = Field(
         "float32", description="of the weights: bfloat16 is several times faster on GPUs, and rounds likelihoods"
     )
-    batch_size: int = Field(64, ge=1, description="rows a forward pass, and completions sampled at once")
+    batch_size: int | None = Field(
+        None, ge=1, description="rows a forward pass, and completions sampled at once; 64, on GPUs as many as are quick"
+    )
 
     @field_validator("suites", mode="before")
     @classmethod

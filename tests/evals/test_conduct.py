@@ -169,8 +169,8 @@ def test_retention_of_pairs_is_whether_the_right_answer_is_likelier(subject: Sub
 def test_what_was_said_once_is_read_and_half_a_run_is_gone_on_with(
     subject: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(asking, "CHUNK", 2)
-    kept = replace(subject, digest="d", cache=tmp_path)
+    monkeypatch.setattr(asking, "WAVES", 1)
+    kept = replace(subject, digest="d", cache=tmp_path, batch_size=2)
     first = asked(GenerationSuite(data="p", max_new_tokens=5), kept, PROMPTS)
     files = sorted(tmp_path.rglob("generations/*.json"))
     assert len(files) == 3

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import GPT2Config, GPT2LMHeadModel, MistralConfig, MistralForCausalLM, Qwen3Config, Qwen3ForCausalLM
+from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    MistralConfig,
+    MistralForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
 
 from align.evals.asking import Subject
 from align.models.packed import PACKED
@@ -16,7 +25,7 @@ from align.rollout import fast
 from align.rollout.engine import Completion, Sampling
 from align.rollout.fast import FastEngine, why_not
 from align.rollout.flat_cache import FLAT
-from align.rollout.opening import open_engine
+from align.rollout.opening import open_engine, rows_at_once
 from align.rollout.packing import attention
 from align.rollout.portable import PortableEngine
 from align.rollout.view import RolloutView
@@ -279,3 +288,22 @@ def test_models_it_cannot_decode_get_the_portable_engine_with_a_reason(
     monkeypatch.setattr(fast, "supports_packing", lambda config: True)
     assert isinstance(open_engine(windowed(), subject.tokenizer, 4, "fast", notes.append), PortableEngine)
     assert "plain causal" in notes[0] and "trial" in notes[1]
+
+
+@pytest.mark.parametrize(
+    ("layers", "width", "heads", "key_heads", "dtype", "rows"),
+    [
+        (30, 576, 9, 3, torch.float32, 256),  # 135M: 47 MB a row of 1,024 tokens
+        (30, 576, 9, 3, torch.bfloat16, 512),
+        (32, 4096, 32, 8, torch.bfloat16, 128),  # 8B: 134 MB
+        (80, 8192, 64, 64, torch.float32, 64),
+    ],
+)
+def test_a_gpu_samples_as_many_rows_together_as_its_cache_stays_small_with(
+    layers: int, width: int, heads: int, key_heads: int, dtype: torch.dtype, rows: int
+) -> None:
+    config = LlamaConfig(
+        hidden_size=width, num_hidden_layers=layers, num_attention_heads=heads, num_key_value_heads=key_heads
+    )
+    assert rows_at_once(SimpleNamespace(config=config, dtype=dtype, device=torch.device("cuda"))) == rows
+    assert rows_at_once(SimpleNamespace(config=config, dtype=dtype, device=torch.device("cpu"))) == 64
