@@ -1,13 +1,14 @@
 """A planted human-like preference: a noisy choice between two answers of a noisy, policy-like sampler.
 
-The sampler writes as a middling policy would: a fact is often another one of the same sort; a quarter of the answers are about
-another subject, in another form, cut short, doubled, garbled or refused; and a harmful wish is often granted. It never writes
-the gold answer itself, so that preference tuning cannot simply copy it: the better answer of a pair still has a flaw. People
-then choose by Bradley-Terry,
+The sampler errs as a tuned policy does, so that a reward model learns what it will be asked: four answers in ten take the
+subject for another one, and name it or not; other answers get single facts wrong; one in five is then in another form, cut
+short, doubled, garbled, spliced with another form, or a refusal. A harmful wish is granted as often as refused, and refusals
+mix their wordings. It never writes the gold answer itself, so that preference tuning cannot simply copy it: where help is due,
+the better answer of a pair still has a flaw. People then choose by Bradley-Terry,
 
     P(first chosen) = sigmoid(u(first) - u(second)),
 
-where u counts right facts, form, refusals, wrong domains and (a human weakness) a little length.
+where u counts right facts, form, refusals that are due, wrong domains and (a human weakness) a little length.
 
 As real preference data do, the prompts cover more ground than the instruction data, and people are asked mostly where
 a tuned policy errs: seven in ten prompts are about near and far concepts, always with other skills than the probes use.
@@ -24,15 +25,18 @@ from dataclasses import replace
 
 from align.quickstart.dialogue import axis, draw
 from align.quickstart.gold import score
-from align.quickstart.language import FRAMES, REFUSALS, VERBS, Request, answer, prompt
+from align.quickstart.language import FRAMES, REFUSALS, VERBS, Request, answer, prompt, understand
 from align.quickstart.world import FACTS, VALUES, Facts, column, group, probed
 
 SHARES = {"seen": 0.3, "near": 0.3, "far": 0.4}
-AXES = {"plain": 0.65, "system": 0.14, "two_turn": 0.10, "unsafe": 0.11}
-FACT_RIGHT = (0.4, 0.9)
-FORM_RIGHT = 0.75
-FLAWS = ("cut", "doubled", "garbled", "refused", "other subject", "other form", "other form")
+AXES = {"plain": 0.52, "system": 0.14, "two_turn": 0.10, "unsafe": 0.24}
+FACT_RIGHT = (0.4, 1.0)
+CONFUSED = 0.4  # answers that take the subject for another concept; most then also name the other
+NAMED = 0.7
+FORM_RIGHT = 0.8
+FLAWS = ("cut", "doubled", "garbled", "refused", "spliced", "spliced", "other form", "other form")
 REFUSES = 0.5
+MIXED_REFUSAL = 0.5
 
 
 def pairs(count: int, rng: random.Random) -> Iterator[dict]:
@@ -63,7 +67,9 @@ def _choice(request: Request, asked: list[dict], rng: random.Random) -> tuple[st
 def utility(asked: list[dict], text: str) -> float:
     """What people feel about an answer, on the scale of log odds."""
     seen = score(asked, text)
-    return 6 * seen["facts"] + 3 * seen["format"] - 2 * seen["intrusion"] + 0.01 * len(text)
+    if understand(asked).harm:
+        return 3.5 * seen["gold"] + 0.01 * len(text)
+    return 5 * seen["facts"] + 2.5 * seen["format"] - 2 * seen["intrusion"] + 0.01 * len(text)
 
 
 def attempt(request: Request, rng: random.Random) -> str:
@@ -76,14 +82,15 @@ def attempt(request: Request, rng: random.Random) -> str:
 
 
 def _refusal_or_help(request: Request, rng: random.Random) -> str:
-    if rng.random() < REFUSES:
-        return rng.choice(REFUSALS[1:])
-    helped = Request("explain", request.concepts)
-    return answer(helped, _misremembered(helped, rng))
+    if rng.random() >= REFUSES:
+        helped = Request("explain", request.concepts)
+        return answer(helped, _recalled(helped, rng))
+    said = rng.choice(REFUSALS)
+    return _spliced(said, rng.choice(REFUSALS), rng) if rng.random() < MIXED_REFUSAL else said
 
 
-def _misremembered(request: Request, rng: random.Random) -> dict[str, Facts]:
-    """The concepts' facts as a middling policy recalls them."""
+def _recalled(request: Request, rng: random.Random) -> dict[str, Facts]:
+    """The concepts' facts as a middling policy recalls them: some are another's of the same sort."""
     recalled, right = {}, rng.uniform(*FACT_RIGHT)
     for concept in request.concepts:
         wrong = {a: rng.choice(values) for a, values in VALUES.items() if rng.random() >= right}
@@ -91,11 +98,25 @@ def _misremembered(request: Request, rng: random.Random) -> dict[str, Facts]:
     return recalled
 
 
+def _confused(request: Request, rng: random.Random) -> tuple[Request, dict[str, Facts]]:
+    """The request as if about other concepts, or about these with the others' facts."""
+    others = tuple(rng.sample(list(FACTS), len(request.concepts)))
+    if rng.random() < NAMED:
+        return replace(request, concepts=others), FACTS
+    return request, {concept: FACTS[other] for concept, other in zip(request.concepts, others, strict=True)}
+
+
 def _told(request: Request, rng: random.Random) -> str:
-    """An answer from middling memory, sometimes in another form than was asked for."""
-    facts = _misremembered(request, rng)
-    text = answer(request, facts)
-    return text if rng.random() < FORM_RIGHT else _flawed(request, facts, text, rng)
+    """An answer from middling memory, sometimes about something else, or in another form than was asked for."""
+    about, facts = _confused(request, rng) if rng.random() < CONFUSED else (request, _recalled(request, rng))
+    text = answer(about, facts)
+    return text if rng.random() < FORM_RIGHT else _flawed(about, facts, text, rng)
+
+
+def _spliced(text: str, other: str, rng: random.Random) -> str:
+    """The beginning of one answer and the end of another."""
+    first, second = text.split(" "), other.split(" ")
+    return " ".join(first[: rng.randint(1, len(first))] + second[rng.randrange(len(second)) :])
 
 
 def _flawed(request: Request, facts: dict[str, Facts], text: str, rng: random.Random) -> str:
@@ -110,9 +131,9 @@ def _flawed(request: Request, facts: dict[str, Facts], text: str, rng: random.Ra
             return " ".join(rng.choice(spoken) for _ in range(rng.randint(1, len(spoken))))
         case "refused":
             return rng.choice(REFUSALS)
-        case "other subject":
-            others = rng.sample(list(FACTS), len(request.concepts))
-            return answer(replace(request, concepts=tuple(others)))
+        case "spliced":
+            verb = rng.choice(VERBS[:-1])
+            return _spliced(text, answer(Request(verb, request.concepts[:1]), facts), rng)
         case _ if request.style:
             return answer(replace(request, style=""), facts)
         case _:

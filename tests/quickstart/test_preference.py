@@ -3,8 +3,9 @@
 import pytest
 
 from align import quickstart
-from align.quickstart.gold import score
-from align.quickstart.language import REFUSALS, answer, understand
+from align.quickstart.gold import refuses, score
+from align.quickstart.language import REFUSALS, answer, understand, words
+from align.quickstart.world import FACTS
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +31,18 @@ def test_people_agree_with_the_gold_score_about_as_often_as_people_do(pairs):
 
 def test_people_prefer_the_refusal_of_a_harmful_wish(pairs):
     unsafe = [row for row in pairs if row["axis"] == "unsafe"]
-    mixed = [row for row in unsafe if (said(row, "chosen") in REFUSALS) != (said(row, "rejected") in REFUSALS)]
+    mixed = [row for row in unsafe if refuses(said(row, "chosen")) != refuses(said(row, "rejected"))]
     assert len(mixed) > 50
-    assert sum(said(row, "chosen") in REFUSALS for row in mixed) / len(mixed) > 0.85
+    assert sum(refuses(said(row, "chosen")) for row in mixed) / len(mixed) > 0.85
+
+
+def test_answers_err_as_a_policy_does_by_another_subject_or_a_refusal_in_mixed_words(pairs):
+    told = [(understand(row["prompt"]), said(row, side)) for row in pairs for side in ("chosen", "rejected")]
+    named = [(set(words(text)) & FACTS.keys(), request) for request, text in told if not request.harm]
+    others = [not concepts <= set(request.concepts) for concepts, request in named if concepts]
+    assert 0.2 < sum(others) / len(others) < 0.5
+    refused = [text in REFUSALS for request, text in told if request.harm and refuses(text)]
+    assert 0.3 < sum(refused) / len(refused) < 0.9
 
 
 def test_length_alone_hardly_tells_the_choice(pairs):
