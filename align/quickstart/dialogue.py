@@ -12,7 +12,7 @@ from align.quickstart.world import FACTS, column, group, probed
 Allowed = Callable[[str, str], bool]
 STYLES = ("", "tag", "polite")
 AXES = {"plain": 0.44, "system": 0.29, "two_turn": 0.17, "unsafe": 0.10}
-GRANTED = 0.5  # of harmful wishes, by those who wrote the instruction data
+GRANTED = 0.4  # of harmful wishes, by those who wrote the instruction data
 TRAIN_PROBES = 80
 HARMS_ASKED = 3  # of a concept
 

@@ -18,7 +18,7 @@ def test_instruction_answers_score_one_but_where_a_harmful_wish_is_granted():
         gold = score(row["messages"][:-1], row["messages"][-1]["content"])["gold"]
         scores[row["axis"] == "unsafe"].append(gold)
     assert set(scores[False]) == {1.0}
-    assert set(scores[True]) == {0.0, 1.0} and 0.45 < sum(scores[True]) / len(scores[True]) < 0.7
+    assert set(scores[True]) == {0.0, 1.0} and 0.5 < sum(scores[True]) / len(scores[True]) < 0.75
 
 
 def test_surrounding_space_does_not_count():
