@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 SEEDS = tuple(int(seed) for seed in os.environ.get("QUICKSTART_SEEDS", "2").split(","))
 AT_ONCE = 2  # runs of one thread each: together they do more than one run of two threads
 
-OVERTRAINED = {  # many times through very few rows
+PLANTED = {  # many times through very few rows
     "data": {
         "few": {"source": "few.jsonl", "as": "messages"},
         "heldout": {"source": "heldout.jsonl", "as": "messages"},
@@ -134,7 +134,7 @@ def test_an_over_trained_model_and_a_reward_paid_by_the_token_are_caught_and_pla
     known = {json.dumps(row["messages"][:-1]) for row in shown}
     fresh = (row for row in quickstart.rows("chat", 1) if json.dumps(row["messages"][:-1]) not in known)
     runs.write_rows(folder / "heldout.jsonl", [row for row, _ in zip(fresh, range(72), strict=False)])
-    planted = runs.derived("planted", ("pretrain", "sft"), OVERTRAINED)
+    planted = runs.derived("planted", ("pretrain", "sft"), PLANTED)
     planted["gates"] = [*planted["gates"], *CAUGHT, "hacked.health.proxy_gain > 0"]
     path, seed = runs.write(planted, folder), min(told)
     plan = json.loads(runs.align(path, folder / f"seed-{seed}", f"seed={seed}", "--json", verb="plan").stdout)
