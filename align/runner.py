@@ -20,7 +20,7 @@ from align.launch.server import Server
 from align.plan import Plan, Step
 from align.recipe import Recipe
 from align.sources import COMMIT, Sources, pin_name
-from align.specs import PrepareSpec, TrainingSpec
+from align.specs import PrepareSpec
 
 
 class Listener:
@@ -121,7 +121,7 @@ def run(recipe: Recipe, store: Store, choice: Choice, listener: Listener) -> Out
         for can_show in power.of_step(outcome.plan, step, store):
             listener.told(step, {"event": "note", "text": str(can_show)})
         try:
-            if not looked and isinstance(step.spec, TrainingSpec):
+            if not looked and step.spec.trains:
                 looked = True
                 _look_ahead(server, outcome.plan, step, names, store, listener)
             _carry_out(server, outcome.plan, step, store, listener)

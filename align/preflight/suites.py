@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 from importlib.util import find_spec
 from itertools import islice
+from pathlib import Path
 
 from align.artifact.inputs import RowsInput
 from align.data.store_rows import read_rows
-from align.errors import UserError
+from align.errors import UserError, did_you_mean
 from align.evals import rows as needs
 from align.evals.contract import as_type
 from align.evals.suites.benchmark import EXTRA
@@ -16,7 +19,10 @@ from align.job import spec_of
 from align.preflight.context import Context
 from align.specs import Suite
 from align.specs.suites import BenchmarkSuite
+from align.specs.task_files import is_file
 from align.step import input_of
+
+TASK_NAME = re.compile(r"""^["']?(?:task|group|tag)["']?:[ \t]*["']?([\w.+-]+)""", re.M)
 
 
 def examine(context: Context) -> None:
@@ -37,10 +43,8 @@ def examine(context: Context) -> None:
 
 
 def _examine(context: Context, step: str, field: str, suite: Suite, where: str) -> None:
-    if isinstance(suite, BenchmarkSuite) and find_spec("lm_eval") is None:
-        raise UserError(
-            f"{where}.tasks", "lm-eval is not installed", "", f"Benchmarks are an extra: pip install '{EXTRA}'"
-        )
+    if isinstance(suite, BenchmarkSuite):
+        _benchmarks(context, suite, where)
     edge = context.jobs[step].edges.get(field)
     sealed = context.store.find(edge["kind"], edge["key"]) if edge and "key" in edge else None
     if edge is None or sealed is None:
@@ -51,3 +55,21 @@ def _examine(context: Context, step: str, field: str, suite: Suite, where: str) 
     rows = list(islice(read_rows(source.files, source.type, wanted), suite.limit))
     if rows:
         needs.check(suite, rows, wanted, where)
+
+
+def _benchmarks(context: Context, suite: BenchmarkSuite, where: str) -> None:
+    """Whether lm-eval is there and has tasks of these names; it is not imported, which would take seconds."""
+    found = find_spec("lm_eval")
+    if found is None or not found.submodule_search_locations:
+        raise UserError(
+            f"{where}.tasks", "lm-eval is not installed", "", f"Benchmarks are an extra: pip install '{EXTRA}'"
+        )
+    named = {
+        name
+        for file in Path(found.submodule_search_locations[0], "tasks").rglob("*.yaml")
+        for name in TASK_NAME.findall(file.read_text(encoding="utf-8", errors="replace"))
+    }
+    for task in suite.tasks:
+        if named and not is_file(task) and task not in named:
+            near = did_you_mean(task, difflib.get_close_matches(task, named, 1, 0.6)) or "lm-eval ls tasks names them."
+            context.add(Finding("warning", f"{where}.tasks", f"no file of lm-eval names a task {task}", near))

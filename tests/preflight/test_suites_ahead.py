@@ -60,6 +60,23 @@ def test_benchmarks_without_their_library_are_told_before_training(
     assert found.get("stages.evaluate.suites.benchmark.tasks") == (None if installed else "lm-eval is not installed")
 
 
+def test_a_benchmark_that_nobody_has_is_told_with_the_one_that_was_meant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """lm-eval as it lies on the disk: a package whose files name its tasks."""
+    folder = tmp_path / "lm_eval"
+    (folder / "tasks" / "arc").mkdir(parents=True)
+    (folder / "__init__.py").write_text("raise RuntimeError('it is not imported')")
+    (folder / "tasks" / "arc" / "easy.yaml").write_text('tag:\n  - ai2\n"task": "arc_easy"\n')
+    (folder / "tasks" / "arc" / "group.yaml").write_text("group: arc\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    told = looked_at(tmp_path, "      benchmark: {tasks: [arc_easy, arc, arc_eazy]}\n")
+    (found,) = [f for f in told if f["subject"].endswith("benchmark.tasks")]
+    assert (found["state"], found["found"]) == ("warning", "no file of lm-eval names a task arc_eazy")
+    assert found["remedy"] == "Did you mean arc_easy?"
+
+
 def test_a_trials_few_rows_are_of_every_kind() -> None:
     rows: list[dict[str, Any]] = [
         {"n": 0},
