@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from itertools import combinations
 
-from align.data import conflicts, coverage
+from align.data import conflicts, coverage, disagreement
 from align.data.leakage.questions import question
 from align.data.leakage.questions import turns as turns_of
 from align.data.leakage.references import Questions
@@ -37,6 +38,7 @@ def examine(context: Context, target: list[str] | None = None) -> None:
         probes = [row for rows in entry.rows.values() for row in rows if conflicts.is_probe(row)]
         if probes and name not in trained:
             context.add(conflicts.finding(conflicts.check(probes, requests), f"data.{name}"))
+    context.add(*_disagreements(context.entries, sorted(trained)))
     if target:
         context.add(_distance(target, requests))
 
@@ -75,6 +77,29 @@ def _shared(entries: Mapping[str, Entry], asked: str, trained: str) -> Finding |
     remedy = f"What is evaluated is trained on: take them out of data.{trained}, or give them the slice {MEMORY}."
     exact = share > SHARED and ours.row_type != "preference"
     return Finding("problem" if exact else "warning", subject, said, remedy)
+
+
+def _disagreements(entries: Mapping[str, Entry], trained: list[str]) -> list[Finding]:
+    """Questions that two sets are trained to answer, and not alike."""
+    answers = {name: disagreement.answers_of(entries[name].rows[TRAIN]) for name in trained}
+    found = []
+    for one, other in combinations(trained, 2):
+        told = disagreement.between(answers[one], answers[other])
+        both = f"of {len(told.shared):,} questions that data.{other} answers too"
+        if told.opposed:
+            said = (
+                f"{len(told.opposed):,} {both}: what one wants there the other rejects, as of {_shown(told.opposed[0])}"
+            )
+            remedy = "One stage unlearns what the other teaches: take one of the two answers out."
+            found.append(Finding("warning", f"data.{one}", said, remedy))
+        if told.other:
+            said = f"{len(told.other):,} {both}: other answers there, as of {_shown(told.other[0])}"
+            found.append(Finding("note", f"data.{one}", said))
+    return found
+
+
+def _shown(question: str) -> str:
+    return repr(question.split("\0")[-1][:80])
 
 
 def _only_asked(entry: Entry) -> list[Row]:

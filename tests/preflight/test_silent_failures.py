@@ -176,6 +176,10 @@ TOLD: dict[str, tuple[Change, str]] = {
         rows("pairs", [*pairs(40), pair("red dog?", "a cat", "a bird"), pair("red dog?", "a bird", "a cat")]),
         "1 pairs say the opposite of another pair (row 42)",
     ),
+    "sft teaches the answer that dpo rejects": (
+        rows("pairs", [*pairs(40), pair(chats(1)[0]["messages"][0]["content"], "a cat", chats(1)[0]["messages"][1]["content"])]),
+        "1 of 2 questions that data.pairs answers too: what one wants there the other rejects",
+    ),
     "rows stand there twice": (rows("chat", chats(20) * 2), "20 of 40 rows stand there twice or more"),
 }  # fmt: skip
 
