@@ -25,6 +25,7 @@ from align.recipe import Recipe
 
 CHILD, READER = "align.preflight.service", "align.inspection.plain"
 TARGET_ROWS = 500
+LONGEST_TOLD = 3
 VERDICTS = {"ok": "ready to run", "warning": "it will run; look at the warnings first", "problem": "do not run it yet"}
 
 
@@ -90,9 +91,16 @@ def _show(plan: Plan, findings: list[dict[str, Any]], told: dict[str, Any], give
         or "all is well"
     )
     style = MARKS[told["state"]][1]
-    console.print(Text(f"\n  {said}: {VERDICTS[told['state']]} (checked in {words.clock(told['seconds'])})", style))
+    console.print(Text(f"\n  {said}: {VERDICTS[told['state']]} ({_times(told)})", style))
     if told["state"] != "problem":
         print(f"  run it: align run {given}")
+
+
+def _times(told: dict[str, Any]) -> str:
+    """`checked in 1 min 13 s, of it 25 s trying ppo ...`: what took longest first."""
+    longest = sorted(told["parts"].items(), key=lambda part: -part[1])[:LONGEST_TOLD]
+    parts = ", ".join(f"{words.clock(seconds)} {what}" for what, seconds in longest if seconds >= 1)
+    return f"checked in {words.clock(told['seconds'])}{f', of it {parts}' if parts else ''}"
 
 
 def _costs(console: Console, plan: Plan, cost: dict[str, Any]) -> None:

@@ -57,7 +57,7 @@ class Context:
     failed: dict[str, str] = field(default_factory=dict)  # step -> why nothing that rests on it can be tried
     findings: list[Finding] = field(default_factory=list)
     costs: dict[str, dict[str, float]] = field(default_factory=dict)
-    began: float = field(default_factory=time.monotonic)
+    said: list[tuple[str, float]] = field(default_factory=list)  # what was done, and when it began
     static: bool = False  # nothing is tried: a model that is not trained yet is stood in for by the one it begins with
 
     def add(self, *findings: Finding) -> None:
@@ -66,7 +66,13 @@ class Context:
             self.tell({"event": "finding", "finding": finding.to_json()})
 
     def say(self, what: str) -> None:
+        self.said.append((what, time.monotonic()))
         self.tell({"event": "progress", "what": what, "done": 0, "total": 0})
+
+    def times(self) -> dict[str, float]:
+        """Seconds of each part so far."""
+        ends = [began for _, began in self.said[1:]] + [time.monotonic()]
+        return {what: round(end - began, 2) for (what, began), end in zip(self.said, ends, strict=True)}
 
     def edge(self, step: str, name: str) -> dict[str, Any]:
         return self.jobs[step].edges[name]

@@ -2,7 +2,8 @@
 
 {"do": "check", "recipe", "jobs": [...], "to_run": [...], "store", "target": [...], "static": false}
     -> {"event": "progress", "what"} ..., {"event": "finding", "finding": {...}} ..., {"event": "coverage", "table"},
-       {"event": "checked", "state", "cost": {...}, "seconds"}, {"event": "done"}
+       {"event": "checked", "state", "cost": {...}, "seconds", "parts": {WHAT: seconds}},
+       {"event": "done"}
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ def answer(request: dict[str, Any], tell: Tell) -> None:
         suites.examine(context)
         told = {"steps": {}} if context.static else cost.examine(context, set(request["to_run"]))  # measured on trials
     seconds = time.monotonic() - began
-    tell({"event": "checked", "state": worst(context.findings), "cost": told, "seconds": seconds})
+    done = {"event": "checked", "state": worst(context.findings), "cost": told, "seconds": seconds}
+    tell({**done, "parts": context.times()})
 
 
 def _remove_leftovers(root: Path) -> None:

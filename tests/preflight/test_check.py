@@ -57,6 +57,8 @@ def test_a_sound_recipe_is_tried_from_end_to_end(check: Any, base: Path) -> None
     assert cost["sft"]["trained"] == tensors(base) == cost["dpo"]["parameters"]
     assert cost["dpo"]["seconds"] > 0 and cost["sft"]["bytes"] > 4 * cost["sft"]["trained"]
     assert told["cost"]["bytes"] >= cost["sft"]["bytes"] + cost["dpo"]["peak_bytes"]
+    assert {"trying sft", "trying dpo"} <= told["parts"].keys()
+    assert 0.9 * told["seconds"] < sum(told["parts"].values()) <= told["seconds"] + 0.1
     json.dumps(told)
 
 
