@@ -27,9 +27,9 @@ def align(recipe: Path, store: Path, *arguments: str, verb: str = "run") -> subp
     )  # fmt: skip
 
 
-def run(store: Path, *arguments: str) -> None:
-    """The quickstart, with its gates: it has to end in exit code 0."""
-    done = align(RECIPE, store, *arguments)
+def run(recipe: Path, store: Path, *arguments: str) -> None:
+    """A recipe with its gates: it has to end in exit code 0."""
+    done = align(recipe, store, *arguments)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
