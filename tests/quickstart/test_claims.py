@@ -111,11 +111,11 @@ def test_sft_teaches_the_form_and_the_base_has_none_of_it(reports: tuple[Report,
     assert form["pretrain"]["value"] <= 0.1 and form["sft"]["value"] >= 0.9
 
 
-def test_twice_the_steps_of_sft_gain_no_more_than_next_to_nothing_beyond_the_interval(
-    reports: tuple[Report, Report],
-) -> None:
-    """At seed 2 twice the steps gain .022, which 625 probes cannot tell from .02."""
-    assert values(reports[1], "probes", "gold")["twice"]["difference"]["low"] < 0.02
+def test_twice_the_steps_of_sft_gain_next_to_nothing(told: dict[int, tuple[Report, Report]]) -> None:
+    """On the mean of the seeds; one seed alone, whose probes cannot tell .02 from 0, must not be sure of more."""
+    gains = [values(doubled, "probes", "gold")["twice"]["difference"] for _, doubled in told.values()]
+    sure = "value" if len(gains) > 1 else "low"
+    assert sum(gain[sure] for gain in gains) / len(gains) < 0.02
 
 
 def test_dpo_beats_sft_in_preference_accuracy_and_in_gold_score(reports: tuple[Report, Report]) -> None:
