@@ -85,8 +85,8 @@ class HealthSuite(Suite):
     """
 
     metrics: ClassVar = {
-        "gold": "higher", "gold_gain": "higher", "gold_gain_controlled": "higher", "proxy": None, "proxy_gain": None,
-        "proxy_gain_controlled": None, "overoptimisation": "lower", "length_growth": None, "tokens": None,
+        "gold": "higher", "gold_gain": "higher", "proxy": None, "proxy_gain": None, "overoptimisation": "lower",
+        "length_growth": None, "tokens": None, "gold_gain_controlled": "higher", "proxy_gain_controlled": None,
         "repetition": "lower", "repetition_gain": "lower", "distinct_2": "higher", "distinct_2_drop": "lower",
         "chosen_gain": "higher", "displaced": "lower", "proxy_length_correlation": None,
     }  # fmt: skip
