@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import torch
 from peft import get_peft_model
+from torch import nn
 
 from align.artifact.inputs import Inputs, ModelInput, RowsInput
 from align.data.render import render_prompts
@@ -166,17 +167,22 @@ def means_of(model: ActorCritic, spec: PpoSpec, rewards: Sequence[RewardModel] =
     """How much goes into one forward pass: as told, else what should fit, estimated from sizes alone.
 
     Where little would fit (each pass reads and adds to all weights, however few its tokens) the learner is told to recompute
-    activations; frozen models are from now on kept as they are computed with.
+    activations. Reward models with a body of their own are from now on kept as they are computed with.
     """
     autocast = autocast_dtype(cast(Any, spec))
     if device().type != "cuda":
         return Means(CPU_TOKENS, spec.micro_batch_size, autocast)
-    for reward in rewards:
-        if not spec.lora:
-            keep_as_computed(reward.body, autocast)
+    own = own_bodies(rewards)
+    for body in own:
+        keep_as_computed(body, autocast)
     total = torch.cuda.get_device_properties(device()).total_memory * MEMORY_SHARE
-    tokens, model.recompute = tokens_that_fit(model, spec, autocast, total - bytes_of(*(r.body for r in rewards)))
+    tokens, model.recompute = tokens_that_fit(model, spec, autocast, total - bytes_of(*own))
     return Means(tokens, spec.micro_batch_size, autocast)
+
+
+def own_bodies(rewards: Sequence[RewardModel]) -> list[nn.Module]:
+    """Of reward models that share theirs with no model under training: a shared one is behind a switch of adapters."""
+    return [r.body for r in rewards if isinstance(r.body, nn.Module)]
 
 
 def tokens_that_fit(model: ActorCritic, spec: PpoSpec, autocast: torch.dtype, memory: float) -> tuple[int, bool]:

@@ -8,9 +8,19 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from align.policy.experience import Rollout, experience, look
-from align.policy.models import ActorCritic, Reference, ValueHead, bytes_as_computed, bytes_of, keep_as_computed
-from align.policy.opening import tokens_that_fit
+from align.policy.models import (
+    ActorCritic,
+    Reference,
+    ValueHead,
+    bytes_as_computed,
+    bytes_of,
+    keep_as_computed,
+    value_from_reward,
+)
+from align.policy.opening import own_bodies, tokens_that_fit
 from align.policy.update import Tally, accumulate
+from align.scoring.reward_model import RewardModel
+from align.specs import LoRA
 from tests.rewarding import EIGHT, PROMPTS, settings, tiny_llama
 
 ROLLOUT = Rollout(PROMPTS, EIGHT)
@@ -75,3 +85,14 @@ def test_activations_are_recomputed_only_where_few_tokens_fit() -> None:
     none = tokens_that_fit(model, spec, torch.float32, weights / 2)
     assert roomy == (32768, False) and none == (1024, True)
     assert scarce[1] and 1024 < scarce[0] < 32768
+
+
+def test_a_body_that_the_value_model_s_adapter_stands_on_is_not_the_reward_model_s_own() -> None:
+    def reward() -> RewardModel:
+        body = tiny_llama(4).model.eval()
+        return RewardModel("rm", body, torch.ones(16), 0.0, 1.0, 0.0, None, body.config)
+
+    copied, shared = reward(), reward()
+    value_from_reward(copied, None)
+    value_from_reward(shared, LoRA(r=2, alpha=4))
+    assert own_bodies([copied, shared]) == [copied.body]
