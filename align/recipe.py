@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,9 +9,9 @@ from pydantic import AfterValidator, Discriminator, Field, PrivateAttr, Tag, Val
 
 from align import gates
 from align.errors import Problem, RecipeError, did_you_mean
+from align.recipe_problems import explained, without_kind
 from align.recipe_yaml import Document, read_document
-from align.specs import STAGES, EvaluateSpec, MixSpec, PrepareSpec, SelectSpec, Settings, Spec
-from align.specs.suites import SUITES
+from align.specs import MADE_OF, STAGES, EvaluateSpec, MixSpec, PrepareSpec, SelectSpec, Settings, Spec
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
 RESERVED = ("base", "none")
@@ -25,7 +23,6 @@ def _sound(gate: str) -> str:
     return gate
 
 
-MADE_OF: dict[str, type[Spec]] = {"mix": MixSpec, "select": SelectSpec}  # data entries made of other ones
 DataEntry = Annotated[
     Annotated[PrepareSpec, Tag("(source)")] | Annotated[MixSpec, Tag("(mix)")] | Annotated[SelectSpec, Tag("(select)")],
     Discriminator(lambda entry: next((f"({key})" for key in MADE_OF if key in entry), "(source)")),
@@ -106,22 +103,19 @@ def _parse(document: Document) -> tuple[Recipe | None, list[Problem]]:
     for name, body in (raw.get("stages") or {}).items() if isinstance(raw.get("stages"), dict) else ():
         place = f"stages.{name}"
         kind = body.get("kind") if isinstance(body, dict) else None
-        if not isinstance(body, dict) or not isinstance(kind, str) or kind not in STAGES:
-            found = f"unknown kind {kind}" if kind else "a stage needs a kind"
-            problems.append(
-                document.problem(f"{place}.kind" if kind else place, f"{found}. {did_you_mean(str(kind), STAGES)}")
-            )
+        if not isinstance(kind, str) or kind not in STAGES:
+            problems.append(without_kind(place, body, document))
             continue
         try:
             stages[name] = STAGES[kind].model_validate(body)
         except ValidationError as error:
-            problems += _explain(error, STAGES[kind], place, document)
+            problems += explained(error, STAGES[kind], place, document)
     try:
         recipe = Recipe.model_validate({**raw, "stages": {}})
         recipe = recipe.model_copy(update={"stages": stages})
         recipe._document = document
     except ValidationError as error:
-        return None, problems + _explain(error, Recipe, "", document)
+        return None, problems + explained(error, Recipe, "", document)
     for name in recipe.models:
         if name in (*RESERVED, *recipe.data, *recipe.stages):
             problems.append(document.problem(f"models.{name}", f"the name {name} is taken"))
@@ -130,74 +124,6 @@ def _parse(document: Document) -> tuple[Recipe | None, list[Problem]]:
         if name in RESERVED or (name in recipe.data and name in recipe.stages):
             problems.append(document.problem(place, f"the name {name} is taken"))
     return recipe, problems
-
-
-def _explain(error: ValidationError, model: type[Settings], place: str, document: Document) -> list[Problem]:
-    problems = []
-    for item in error.errors():
-        keys, model_there = _place(model, item["loc"])
-        path = ".".join([*filter(None, [place]), *keys])
-        if item["type"] == "extra_forbidden":
-            message = f"unknown key. {did_you_mean(keys[-1], _fields(model_there))}"
-        elif item["type"] == "missing":
-            message = "is missing" + _described(model, keys)
-        elif item["type"] == "union_tag_not_found":
-            path, message = f"{path}.kind", f"is missing. Known: {', '.join(SUITES)}."
-        elif item["type"] == "union_tag_invalid":
-            path, tag = f"{path}.kind", str(item.get("ctx", {}).get("tag"))
-            message = f"unknown kind {tag}. {did_you_mean(tag, SUITES)}"
-        elif item["type"] == "value_error":
-            message = item["msg"].removeprefix("Value error, ")
-        elif item["type"] == "literal_error":
-            message = _no_option(str(item["input"]), str(item.get("ctx", {}).get("expected")))
-        elif item["type"] == "string_pattern_mismatch":
-            message = f"{item['input']!r} cannot be a name: letters, digits, - and _ only"
-        else:
-            message = f"found {item['input']!r}; {item['msg'][0].lower()}{item['msg'][1:]}{_described(model, keys)}"
-        problems.append(document.problem(path, message.strip()))
-    return problems
-
-
-def _no_option(found: str, expected: str) -> str:
-    """pydantic writes the options as `'json', 'list' or 'tags'`."""
-    near = difflib.get_close_matches(found, re.findall(r"'([^']*)'", expected), 1, 0.5)
-    return f"found {found!r}; expected {expected}." + (f" Did you mean {near[0]}?" if near else "")
-
-
-def _place(model: type[Settings], loc: tuple[int | str, ...]) -> tuple[list[str], type[Settings]]:
-    """The keys as a person wrote them, and the settings that the last of them stands in.
-
-    pydantic puts what it tried in between: a suite's kind, the name of a validator or of a type in a union.
-    """
-    keys: list[str] = []
-    for index, key in enumerate(map(str, loc)):
-        if loc[0] == "suites" and index == 2 and key in SUITES:
-            model = SUITES[key]
-            continue
-        model = MADE_OF.get(key[1:-1], model) if key.startswith("(") else model
-        if key.startswith(("(", "function-", "list[", "LoRA")) or key in ("str", "dict", "int", "float", "bool"):
-            continue
-        field = next((f for n, f in model.model_fields.items() if key in (n, f.alias)), None)
-        inner = _settings_in(field.annotation) if field and index < len(loc) - 1 else None
-        model = inner or model  # a key of a dictionary (a suite's or data entry's name) stays at the same model
-        keys.append(key)
-    return keys, model
-
-
-def _fields(model: type[Settings]) -> list[str]:
-    """The keys that could stand in a settings model, for the hint about a wrong one."""
-    return [f.alias or n for n, f in model.model_fields.items()]
-
-
-def _settings_in(annotation: Any) -> type[Settings] | None:
-    if isinstance(annotation, type) and issubclass(annotation, Settings):
-        return annotation
-    return next((s for a in getattr(annotation, "__args__", ()) if (s := _settings_in(a))), None)
-
-
-def _described(model: type[Settings], keys: list[str]) -> str:
-    field = model.model_fields.get(keys[0]) if len(keys) == 1 else None
-    return f" ({field.description})" if field and field.description else ""
 
 
 def check_edges(recipe: Recipe, document: Document) -> list[Problem]:

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 # fmt: off
 LIGHT = [
     "errors", "estimates", "paired", "findings", "serving", "credentials", "schema", "artifact", "quickstart", "specs", "words",
-    "gates", "hub", "sources", "recipe_yaml", "recipe", "plan", "asked", "job", "shipped",
+    "gates", "hub", "sources", "recipe_yaml", "recipe_problems", "recipe", "plan", "asked", "job", "shipped",
 ]
 HEAVY = [
     "tracking", "plots", "objectives", "models", "data", "loop", "rollout", "scoring", "policy", "evals", "stages", "ranks",

@@ -6,6 +6,9 @@ import pytest
 
 from align import recipe
 from align.errors import RecipeError, UserError
+from align.specs import MADE_OF, STEPS, LoRA, RewardTerm, elsewhere
+from align.specs.pretrain import Architecture
+from align.specs.suites import SUITES
 
 GOOD = """\
 name: small
@@ -94,6 +97,46 @@ def test_a_mistake_is_told_where_it_stands(tmp_path: Path, old: str, new: str, k
     assert key in found, found
     assert found[key][0] == line
     assert told in found[key][1]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key", "told"),
+    [
+        ("learning_rate: 5e-7", "learning_rat: 5e-7", "stages.dpo.learning_rat", "learning_rate, which is missing?"),
+        ("learning_rate: 5e-7", "lr: 5e-7", "stages.dpo.lr", "learning_rate, which is missing?"),
+        ("policy: sft", "model: sft", "stages.dpo.model", "policy, which is missing?"),
+        ("kind: dpo", "knid: dpo", "stages.dpo.knid", "kind, which is missing?"),
+        ("{data: pairs.h", "{date: pairs.h", "stages.evaluate.suites.preference.date", "data, which is missing?"),
+        ("name: small", "nmae: small", "nmae", "name, which is missing?"),
+        ("source: quickstart:chat", "sorce: quickstart:chat", "data.chat.sorce", "source, which is missing?"),
+    ],
+)  # fmt: skip
+def test_a_misspelt_key_that_was_needed_is_one_problem(tmp_path: Path, old: str, new: str, key: str, told: str) -> None:
+    assert problems(tmp_path, GOOD.replace(old, new, 1)).keys() == {key}
+    assert problems(tmp_path, GOOD.replace(old, new, 1))[key][1] == f"unknown key. Did you mean {told}"
+
+
+def test_two_keys_missing_and_one_misspelt_are_two_problems(tmp_path: Path) -> None:
+    found = problems(
+        tmp_path, GOOD.replace("data: pairs, eval", "eval").replace("learning_rate: 5e-7", "learning_rat: 1")
+    )
+    assert {key: message for key, (_, message) in found.items()} == {
+        "stages.dpo.learning_rat": "unknown key. Did you mean learning_rate, which is missing?",
+        "stages.dpo.data": "is missing",
+    }
+
+
+def test_what_other_toolkits_call_a_setting_is_translated(tmp_path: Path) -> None:
+    text = GOOD.replace("learning_rate: 5e-7", "learning_rate: 5e-7, max_seq_length: 99, gradient_checkpointing: true")
+    found = problems(tmp_path, text)
+    assert found["stages.dpo.max_seq_length"][1] == "unknown key. Did you mean max_length?"
+    assert found["stages.dpo.gradient_checkpointing"][1] == "unknown key. Did you mean checkpoint_activations?"
+
+
+def test_every_translation_is_into_a_setting_that_there_is() -> None:
+    nested = [RewardTerm, LoRA, Architecture, *MADE_OF.values(), *STEPS.values(), *SUITES.values(), recipe.Recipe]
+    there = {field.alias or name for spec in nested for name, field in spec.model_fields.items()}
+    assert set(elsewhere.OURS) <= there
 
 
 def test_a_passed_trainer_setting_is_accepted(tmp_path: Path) -> None:

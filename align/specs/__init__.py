@@ -25,6 +25,9 @@ STAGES: dict[str, type[Spec]] = {
     "evaluate": EvaluateSpec,
 }
 
+# Data entries that are made of other ones, by the key that says so.
+MADE_OF: dict[str, type[Spec]] = {"mix": MixSpec, "select": SelectSpec}
+
 # What the plan carries out, by kind.
 STEPS: dict[str, type[Spec]] = {
     "prepare": PrepareSpec,
@@ -41,6 +44,7 @@ STEPS: dict[str, type[Spec]] = {
 
 __all__ = [
     "CASTS",
+    "MADE_OF",
     "STAGES",
     "STEPS",
     "CompareSpec",
