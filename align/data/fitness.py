@@ -31,7 +31,7 @@ BYTE_PIECES = 0.2  # of tokens: each is a part of one character, which the model
 TOO_LONG = 0.01  # of rows over the context: the share that a stage lets max_length cut (its drop_budget)
 LITTLE = 2000  # bytes of a slice, under which nothing can be said
 REFERENCE_VOCABULARY = 8000
-LANGUAGE_TEXTS, LANGUAGE_SHARE = 40, 0.5  # texts looked at; share of them that must agree
+LANGUAGE_TEXTS, LANGUAGE_CHARACTERS, LANGUAGE_SHARE = 30, 500, 0.5  # of texts looked at; share that must agree
 
 Encode = Callable[[Sequence[str]], list[list[int]]]
 
@@ -54,7 +54,7 @@ def language_of(texts: Sequence[str]) -> str:
     found: Counter[str] = Counter()
     for text in texts[:LANGUAGE_TEXTS]:
         try:
-            found[detect(text[:1000])] += 1
+            found[detect(text[:LANGUAGE_CHARACTERS])] += 1
         except LangDetectException:
             found["?"] += 1  # digits, code, nothing to go by
     (name, count), *_ = found.most_common(1) or [("?", 0)]

@@ -46,7 +46,7 @@ def risk(diet: Diet, subject: str) -> Finding:
     most = PASSES.get(diet.kind, 4.0)
     seen = f"{diet.rows:,} rows, {diet.tokens:,.0f} trained tokens, seen {diet.passes:.3g} times"
     said = f"{seen}; {diet.trainable:,} trained parameters can hold {diet.held:,.3g} times what is new in them"
-    if diet.passes <= most or diet.held <= 1 or (diet.evaluated and diet.keeps_best):
+    if round(diet.passes, 1) <= most or diet.held <= 1 or (diet.evaluated and diet.keeps_best):
         return Finding("ok", subject, said)
     repeated = f" {diet.repeated:,} rows stand there twice or more: leave them out." if diet.repeated else ""
     remedy = f"Set epochs: {max(1.0, most * diet.epochs / diet.passes):.2g} or less"

@@ -26,7 +26,7 @@ class Others:
 
     model: Callable[[str], Subject]
     rows: Callable[[str], list[Row]]
-    reward: Callable[[str, Any], Scorer]  # and the tokenizer of those whose answers it scores
+    reward: Callable[[str, Subject], Scorer]  # and whose answers it scores
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Ask:
         use = getattr(self.suite, field)
         if is_scorer(use):
             return named_scorer(use.removeprefix(SCORER))(episodes)
-        scorer = self.others.reward(field, subject.tokenizer)
+        scorer = self.others.reward(field, subject)
         if isinstance(scorer, RewardScorer):
             scorer.progress = self.part(*part)
         return scorer(episodes)
@@ -93,7 +93,7 @@ def ask_of(
     others = Others(
         lambda field: opener.subject(inputs.model(f"{where}.{field}")),
         rows_of,
-        lambda field, tokenizer: opener.reward(inputs.model(f"{where}.{field}"), tokenizer),
+        lambda field, subject: opener.reward(inputs.model(f"{where}.{field}"), subject),
     )
     if "data" not in suite.references():
         return Ask(suite, subject, [], "", progress, others, where), None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -28,6 +27,7 @@ class Opener:
         self._spec, self._cache, self._note = spec, cache, note
         self._subjects: dict[str, Subject] = {}
         self._rewards: dict[str, RewardModel] = {}
+        self._scorers: dict[tuple[str, str], Scorer] = {}
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.dtype = torch.bfloat16 if spec.precision == "bfloat16" else torch.float32
 
@@ -37,13 +37,19 @@ class Opener:
             self._subjects[source.digest] = self._open(source)
         return self._subjects[source.digest]
 
-    def reward(self, source: ModelInput, tokenizer: Any) -> Scorer:
-        """The reward model's scorer for answers in that tokenizer's tokens."""
+    def reward(self, source: ModelInput, subject: Subject) -> Scorer:
+        """The reward model's scorer for that model's answers."""
+        if (source.digest, subject.digest) not in self._scorers:
+            scorer = RewardScorer(self._reward(source), subject.tokenizer, autocast=self.dtype)
+            self._scorers[source.digest, subject.digest] = scorer
+        return self._scorers[source.digest, subject.digest]
+
+    def _reward(self, source: ModelInput) -> RewardModel:
         if source.digest not in self._rewards:
             if not (source.path / CONSTANTS).is_file():
                 self._note(f"{source.name} has no {CONSTANTS}: its scores are used as they are, not normalised")
             self._rewards[source.digest] = load_reward_model(source, self.dtype, self.device)
-        return RewardScorer(self._rewards[source.digest], tokenizer, autocast=self.dtype)
+        return self._rewards[source.digest]
 
     def _open(self, source: ModelInput) -> Subject:
         spec = self._spec

@@ -70,6 +70,7 @@ class ActorCritic(nn.Module):
         self.policy, self.value_body, self.value_head = policy.eval(), value_body, value_head
         self.temperature = temperature
         self.recompute = False  # activations in the backward pass, to save their memory
+        self.compiled = False  # each layer, whenever the policy trains and scores
         bodies = [causal(policy), *([inner(value_body)] if value_body is not None else [])]
         self.packing = all(supports_packing(body.config) for body in bodies)
         if value_body is not None and not isinstance(value_body, Facet):
@@ -116,13 +117,31 @@ class ActorCritic(nn.Module):
     @contextmanager
     def packed(self) -> Iterator[None]:
         """Within it the policy trains and scores; outside it generates."""
-        layers = _layers(self) if self.recompute else []
-        with attention(causal(self.policy), PACKED) if self.packing else nullcontext(), recomputed(layers):
+        layers = _layers(self)
+        with (
+            attention(causal(self.policy), PACKED) if self.packing else nullcontext(),
+            recomputed(layers if self.recompute else []),
+            compiled(layers if self.compiled else []),
+        ):
             yield
 
 
 def _layers(model: nn.Module) -> list[Any]:
     return [m for m in model.modules() if isinstance(m, GradientCheckpointingLayer)]
+
+
+@contextmanager
+def compiled(layers: Sequence[Any]) -> Iterator[None]:
+    """Within it layers run as torch.compile made them, for any number of tokens; outside it they generate as they are."""
+    for layer in layers:
+        if "_when_packed" not in vars(layer):
+            layer._when_packed = torch.compile(layer._call_impl, dynamic=True)
+        layer._compiled_call_impl = layer._when_packed
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer._compiled_call_impl = None
 
 
 @contextmanager
@@ -162,7 +181,8 @@ class Reference:
         if self._frozen is None:
             with active(self._learner.policy, ()):
                 return self._learner.logprobs(packed)
-        with attention(self._frozen, PACKED) if self._learner.packing else nullcontext():
+        layers = _layers(self._frozen) if self._learner.compiled else []  # as the policy is, so that it says the same
+        with attention(self._frozen, PACKED) if self._learner.packing else nullcontext(), compiled(layers):
             hidden_NH = predicting_states(self._frozen.base_model, packed)
             return self._learner._tempered(hidden_NH, self._frozen, packed, False)[0]
 

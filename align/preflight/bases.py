@@ -25,7 +25,7 @@ from align.preflight import across
 from align.preflight.context import Context, Row
 from align.preflight.trial import why
 from align.rollout.engine import Sampling
-from align.rollout.portable import PortableEngine
+from align.rollout.opening import open_engine
 
 SLICES = 5  # the largest of an entry
 TEXTS = 300  # of a slice
@@ -130,20 +130,21 @@ def slices(rows: Sequence[Row], tokenizer: Tokenizer, model: Any, window: int | 
 def measured(name: str, texts: Sequence[str], tokenizer: Tokenizer, model: Any, window: int | None) -> fitness.Slice:
     """One slice under the base; the reference tokenizer is made from every other text and measured on the rest."""
     encode = encoder(tokenizer)
+    rows = encode(texts)
     unknown = tokenizer.unk_token_id if tokenizer.unk_token_id != tokenizer.eos_token_id else None
-    sizes = fitness.measure(texts, encode, unknown, _is_piece(tokenizer))
+    sizes = fitness.measure(texts, lambda _: rows, unknown, _is_piece(tokenizer))
     reference, extra = None, 0
     if len(texts) > 1 and sizes.bytes >= fitness.LITTLE:
         made, tokens = fitness.reference_encoder(texts[::2])
         held = fitness.measure(texts[1::2], made)
-        scale = sizes.tokens / max(1, fitness.measure(texts[1::2], encode).tokens)
+        scale = sizes.tokens / max(1, sum(map(len, rows[1::2])))
         reference = fitness.Sizes(sizes.words, sizes.bytes, round(held.tokens * scale))
         extra = sum(len(ids) > 1 for ids in encode(tokens))
-    long = sum(len(ids) > window for ids in encode(texts)) / len(texts) if window else 0.0
+    long = sum(len(ids) > window for ids in rows) / len(texts) if window else 0.0
     width = int(model.config.get_text_config().hidden_size)
     return fitness.Slice(
         name, fitness.language_of(texts), len(texts), sizes, reference, extra, width, long,
-        bits_per_byte(texts, tokenizer, model, window),
+        bits_per_byte(rows, tokenizer, model, window),
         min(fitness.letters_entropy(texts), math.log2(len(tokenizer)) / max(1e-9, sizes.bytes_per_token)),
         fitness.compressed(texts),
     )  # fmt: skip
@@ -163,13 +164,11 @@ def _is_piece(tokenizer: Tokenizer) -> Callable[[int], bool]:
     return piece
 
 
-def bits_per_byte(texts: Sequence[str], tokenizer: Tokenizer, model: Any, window: int | None) -> float:
+def bits_per_byte(texts: Sequence[list[int]], tokenizer: Tokenizer, model: Any, window: int | None) -> float:
     """-log2 p(text) / bytes over the longest texts, each up to a limit; the first token of a text is given."""
     count, tokens = LIKELIHOOD[model.device.type]
-    longest = sorted(texts, key=len, reverse=True)[:count]
     limit = min(tokens, window or tokens)
-    rows = [ids[:limit] for ids in encoder(tokenizer)(longest)]
-    rows = [ids for ids in rows if len(ids) > 1]
+    rows = [ids[:limit] for ids in sorted(texts, key=len, reverse=True)[:count] if len(ids) > 1]
     told = [(ids, [0] + [1] * (len(ids) - 1)) for ids in rows]
     bits = -sum(sequence_logprobs(model, told, 8, lambda done, total: None)) / math.log(2)
     size = sum(len(str(tokenizer.decode(ids[1:])).encode()) for ids in rows)
@@ -194,11 +193,8 @@ def _answers(context: Context, base: Base, model: Any, tokenizer: Tokenizer) -> 
         ids for ids in render_prompts(({"prompt": turns} for turns in asked), tokenizer) if len(ids) + limit <= window
     ]
     sampling = Sampling(max_new_tokens=limit, temperature=0.0)
-    said = (
-        PortableEngine(model, tokenizer, ANSWERS).generate(prompts, sampling, lambda done, total: None)
-        if prompts
-        else []
-    )
+    engine = open_engine(model, tokenizer, ANSWERS, "auto")
+    said = engine.generate(prompts, sampling, lambda done, total: None) if prompts else []
     stopped = sum(answer.stopped for answer in said)
     if stopped or not said:
         return Finding("ok", base.name, f"{stopped} of {len(said)} answers stop by themselves within {limit} tokens")

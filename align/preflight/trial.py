@@ -29,6 +29,7 @@ from align.specs.evaluate import EvaluateSettings
 from align.step import RUN
 
 STEPS = 3  # the first of them warms up
+ASIDE_ROWS = 16  # of what a stage reads beside its training data
 ASKED, ASKED_PARTS = 4, 24  # rows of an evaluation suite, and of one that needs several slices
 CPU_FLOPS = 2e11  # of a step on the CPU; 6 a parameter and token (Kaplan et al. 2020, 2001.08361)
 CPU_LOGITS = 5e7  # of a step on the CPU: with large vocabularies they take longer than the layers
@@ -74,8 +75,9 @@ def run(context: Context, step: str) -> Trial:
     out = context.scratch / "steps" / step
     out.mkdir(parents=True)
     spec = small(spec_of(job), _weights(context, step), _vocabulary(context, step))
-    rows = spec.batch_size if isinstance(spec, PpoSpec) else TRIAL_ROWS  # PPO draws its prompts at random
-    inputs = Inputs({name: context.input(step, name, rows) for name in job.edges}, context.scratch / "cache")
+    inputs = Inputs(
+        {name: context.input(step, name, _rows(spec, name)) for name in job.edges}, context.scratch / "cache"
+    )
     tracker, process = Quiet(), psutil.Process()
     before = _reset_memory(process)
     began = time.monotonic()
@@ -93,6 +95,13 @@ def run(context: Context, step: str) -> Trial:
     return Trial(
         seconds, each, _memory(process, before), _size(out / "model"), written, parameters, trained, metrics, tracker.notes,
     )  # fmt: skip
+
+
+def _rows(spec: Any, name: str) -> int:
+    """How many rows of an input a trial reads."""
+    if isinstance(spec, PpoSpec):
+        return spec.batch_size  # it draws its prompts at random
+    return TRIAL_ROWS if name == "data" or not isinstance(spec, TrainingSpec) else ASIDE_ROWS
 
 
 def _weights(context: Context, step: str) -> int:
@@ -153,7 +162,7 @@ def small(spec: Any, weights: int, vocabulary: int) -> Any:
             name: _few(suite, few | {"limit": ASKED_PARTS if suite.parts() else ASKED})
             for name, suite in spec.suites.items()
         }
-        return spec.model_copy(update={"suites": suites})
+        return spec.model_copy(update={"suites": suites, "batch_size": min(spec.batch_size or ASKED, ASKED)})
     return spec
 
 

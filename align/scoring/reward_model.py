@@ -30,13 +30,12 @@ def speaks_as(model: RewardModel, tokenizer: Any) -> bool:
     return (
         own.chat_template == tokenizer.chat_template
         and own.eos_token_id == tokenizer.eos_token_id
-        and own.get_vocab() == tokenizer.get_vocab()
         and _rules(own) == _rules(tokenizer)
     )
 
 
 def _rules(tokenizer: Any) -> dict[str, Any]:
-    """All that decides how text becomes tokens; not how batches were last padded or cut."""
+    """All that decides how text becomes tokens, the vocabulary with it; not how batches were last padded or cut."""
     return {
         k: v for k, v in json.loads(tokenizer.backend_tokenizer.to_str()).items() if k not in ("padding", "truncation")
     }

@@ -32,6 +32,7 @@ def ours(plan: dict[str, Any]) -> dict[str, Any]:
     told = shapes.about(policy)
     body, head = value_from_reward(reward, None)
     model = ActorCritic(policy, body, head.to(shapes.device()), spec.temperature)
+    model.compiled = plan["compile"]
     means = means_of(model, spec, [reward])
     endless: Any = SimpleNamespace(eos_token_id=None, pad_token_id=shapes.PAD)
     policy.generation_config.eos_token_id = None

@@ -38,7 +38,9 @@ def told(suite: Suite, subject: Subject, rows: list[dict[str, Any]], row_type: s
     """The shares told; rewards come from a model, other rows are the texts."""
     shares: list[float] = []
     torch.manual_seed(0)
-    others = Others(lambda field: subject, lambda field: TEXT, lambda field, tokenizer: RewardScorer(reward, tokenizer))
+    others = Others(
+        lambda field: subject, lambda field: TEXT, lambda field, subject: RewardScorer(reward, subject.tokenizer)
+    )
     ask = Ask(suite, subject, rows, row_type, lambda done, total: shares.append(done / total), others, "suites.it")
     MEASURE[suite.kind](ask)
     return shares
