@@ -24,6 +24,7 @@ from align.sources import Sources
 from align.specs import PrepareSpec, Spec
 
 Action = Literal["run", "reuse"]
+OTHER_CODE = ", align has changed since"
 
 
 @dataclass(frozen=True)
@@ -194,7 +195,7 @@ class _Planner:
             other_code = sealed.manifest.code != digests.of_code()
             if other_code and self._strict_code:
                 return "run", "made by other code of align"
-            return "reuse", f"sealed {ago(sealed.manifest)}" + (", align has changed since" if other_code else "")
+            return "reuse", f"sealed {ago(sealed.manifest)}" + (OTHER_CODE if other_code else "")
         if (self._store.partial(spec.kind, key) / "checkpoints").is_dir():
             return "run", "was interrupted; goes on from its last checkpoint"
         previous = self._previous(name)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from align import gates, lineage, sweep, words
@@ -24,19 +25,30 @@ STYLE = {"pass": "green", "fail": "bold red", "inconclusive": "yellow"}
 
 
 def show(console: Console, judgement: Judgement) -> None:
-    """One line a gate: its mark, the gate, the figure with its interval, and what stands behind it."""
-    if not (judgement.verdicts or judgement.waiting):
+    """Each gate with its mark, the figure with its interval, and what stands behind it: in a line where all of them fit."""
+    rows = [
+        (Text(f"  {written.MARKS[v.verdict]}", STYLE[v.verdict]), v.gate, written.figure(v), written.remark(v))
+        for v in judgement.verdicts
+    ]
+    rows += [(Text("  ·", "dim"), w.gate, "", f"waits for {words.listed(w.steps)}") for w in judgement.waiting]
+    if not rows:
         return
-    table = terminal.table("gates", "found", "", wraps=("gates", ""))
-    table.columns[0].no_wrap = True
-    for v in judgement.verdicts:
-        mark = Text(f"  {written.MARKS[v.verdict]}", STYLE[v.verdict])
-        table.add_row(mark, v.gate, written.figure(v), Text(written.remark(v), "dim"))
-    for w in judgement.waiting:
-        table.add_row(Text("  ·", "dim"), w.gate, "", Text(f"waits for {words.listed(w.steps)}", "dim"))
-    console.print(table)
+    table = terminal.table("gates", "found", "")
+    for mark, gate, found, behind in rows:
+        table.add_row(mark, gate, found, Text(behind, "dim"))
+    console.print(table if terminal.fits(table, console) else _stacked(rows))
     if told := written.levels(judgement):
         console.print(Text(f"  each end of an interval holds with confidence {told}", "dim"))
+
+
+def _stacked(rows: list[tuple[Text, str, str, str]]) -> Table:
+    """Every gate on lines of its own, and what was found below it."""
+    table = terminal.table("gates", wraps=("gates",))
+    width = max(len(found) for _, _, found, _ in rows)
+    for mark, gate, found, behind in rows:
+        table.add_row(mark, gate)
+        table.add_row("", Text.assemble(f"{found:<{width}}  " if found else "", (behind, "dim")))
+    return table
 
 
 def finish(recipe: Recipe, judgement: Judgement, waiting_is_wrong: bool = False, run: str = "") -> None:

@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
+from rich.table import Table
 from rich.text import Text
 
 from align import words
 from align.cli import terminal
-from align.plan import Plan, Step, spoken
+from align.plan import OTHER_CODE, Plan, Step, spoken
 
 STYLE = {"run": "bold yellow", "reuse": "dim"}
 
 
 def show(plan: Plan, names: list[str]) -> None:
-    """Prints the chosen steps of a plan."""
+    """Prints the chosen steps of a plan. Where that leaves every line whole, the kind of a step is left out."""
     steps = [plan.steps[n] for n in names]
-    columns = ("step", "kind", "action", "why", "about")[: 5 if any(map(about, steps)) else 4]
-    table = terminal.table(*columns, right=("about",), wraps=("why",))
-    for step in steps:
-        cells = (step.name, step.kind, Text(step.action, STYLE[step.action]), step.reason, about(step))
-        table.add_row("", *cells[: len(columns)])
     console = terminal.console()
     console.out(f"  {headline(plan, steps)}\n")
-    console.print(table)
+    whole, narrow = _table(steps), _table(steps, leave_out="kind")
+    console.print(narrow if terminal.fits(narrow, console) and not terminal.fits(whole, console) else whole)
     console.print()
+    if old := sum(step.reason.endswith(OTHER_CODE) for step in steps):
+        console.out(
+            f"  align has changed since {words.plural(old, 'step')} ran; align run --strict-code runs them again\n"
+        )
+
+
+def _table(steps: list[Step], leave_out: str = "") -> Table:
+    columns = [n for n in ("step", "kind", "action", "why", "about") if n != leave_out]
+    if not any(map(about, steps)):
+        columns.remove("about")
+    table = terminal.table(*columns, right=("about",), wraps=("why",))
+    for step in steps:
+        action, why = Text(step.action, STYLE[step.action]), step.reason.removesuffix(OTHER_CODE)
+        cells = {"step": step.name, "kind": step.kind, "action": action, "why": why, "about": about(step)}
+        table.add_row("", *(cells[name] for name in columns))
+    return table
 
 
 def headline(plan: Plan, steps: list[Step]) -> str:

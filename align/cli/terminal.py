@@ -6,6 +6,7 @@ import os
 import sys
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 PIPED_WIDTH = 120
@@ -24,3 +25,8 @@ def table(*columns: str, right: tuple[str, ...] = (), wraps: tuple[str, ...] = (
     for name in columns:
         made.add_column(name, justify="right" if name in right else "left", no_wrap=name not in wraps, overflow="fold")
     return made
+
+
+def fits(made: Table, console: Console) -> bool:
+    """Whether no line of a table has to be broken."""
+    return Measurement.get(console, console.options.update(width=10_000), made).maximum <= console.width

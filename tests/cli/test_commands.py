@@ -59,6 +59,16 @@ def test_a_plan_says_what_runs_and_why(here: Path, align: Align, sealed: Callabl
     assert max(map(len, told.out.splitlines())) <= 80 + len("align run small.yaml stages.dpo.beta=0.3")
 
 
+def test_a_plan_of_many_steps_breaks_no_line_and_tells_once_that_align_has_changed(
+    here: Path, align: Align, sealed: Callable[..., Plan]
+) -> None:
+    sealed()
+    told = align("plan", "small.yaml").out
+    lines = {line.split()[0]: line for line in told.splitlines() if line.strip()}
+    assert told.count("align has changed") == 1 and "align has changed since 6 steps ran" in told
+    assert all("reuse" in lines[name] and "ago" in lines[name] for name in ("pretrain", "sft", "pairs"))
+
+
 def test_json_is_one_object_and_nothing_else(here: Path, align: Align, sealed: Callable[..., Plan]) -> None:
     plan = sealed()
     assert json.loads(align("plan", "small.yaml", "--json").out) == plan.to_json() | {"detectable": []}

@@ -34,6 +34,21 @@ def test_gates_that_pass_end_in_0_and_are_shown(judged: Any, align: Align) -> No
     assert "each end of an interval holds with confidence 0.95" in told.out
 
 
+@pytest.mark.parametrize("columns", [80, 160])
+def test_no_gate_and_no_figure_is_broken(
+    columns: int, judged: Any, align: Align, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    long = "dpo.preference.accuracy - sft.preference.accuracy >= 0 or inconclusive"
+    judged("dpo.probes.gold > 0.5", long)
+    lines = [line.strip() for line in align("gate", "judged.yaml").out.splitlines()]
+    shown = next(line for line in lines if f"?  {long}" in line)
+    assert sum("0.75 (0.66 to 0.84)" in line and line.endswith("n = 6") for line in lines) == 1
+    assert any("n = 4, paired, it stands on the threshold, let through" in line for line in lines)
+    assert ("n = 4" in shown) == (columns == 160)
+    assert max(map(len, lines)) <= columns
+
+
 @pytest.mark.parametrize(
     ("gate", "code"),
     [("dpo.probes.gold > 0.9", 3), ("dpo.probes.gold > 0.74", 3), ("dpo.probes.gold > 0.74 or inconclusive", 0),
