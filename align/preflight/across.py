@@ -68,8 +68,7 @@ def _shared(entries: Mapping[str, Entry], asked: str, trained: str) -> Finding |
         return None
     share = both / max(1, len(prompts))
     what = {"text": "texts", "tokens": "rows"}.get(ours.row_type, "prompts")
-    said = f"{both:,} of its {len(prompts):,} {what} ({share:.1%}) stand in data.{trained} too"
-    said += f", {near:,} nearly so (in a sample, system turns aside)" if near > both else ""
+    said = _said(both, near, f"of its {len(prompts):,} {what}", share, f"in data.{trained}")
     subject = f"data.{asked}"
     if ours.row_type == "text":
         remedy = "Right for a measure of what is forgotten, wrong for one of what is learnt."
@@ -77,6 +76,15 @@ def _shared(entries: Mapping[str, Entry], asked: str, trained: str) -> Finding |
     remedy = f"What is evaluated is trained on: take them out of data.{trained}, or give them the slice {MEMORY}."
     exact = share > SHARED and ours.row_type != "preference"
     return Finding("problem" if exact else "warning", subject, said, remedy)
+
+
+def _said(both: int, near: int, of_all: str, share: float, there: str) -> str:
+    """How many prompts are there to the letter, and how many when those in nearly the same words are counted too."""
+    sample = "in a sample, system turns aside"
+    if not both:
+        return f"{near:,} {of_all} {'is' if near == 1 else 'are'} {there} in nearly the same words ({sample})"
+    said = f"{both:,} {of_all} ({share:.1%}) {'is' if both == 1 else 'are'} {there} too"
+    return said + (f"; {near:,} with those in nearly the same words ({sample})" if near > both else "")
 
 
 def _disagreements(entries: Mapping[str, Entry], trained: list[str]) -> list[Finding]:

@@ -87,11 +87,11 @@ def test_evaluated_prompts_that_are_trained_on_are_a_problem_unless_they_measure
     rows()
     write(Path("probes.jsonl"), ({"prompt": row["messages"][0]["content"].upper()} for row in chats(20)))
     findings, _ = check(SHORT.format(base=base))
-    assert said(findings, "of its 20 prompts (100.0%) stand in data.chat too").state == "problem"
+    assert said(findings, "20 of its 20 prompts (100.0%) are in data.chat too").state == "problem"
     memory = [{"prompt": row["messages"][0]["content"], "slice": "train"} for row in chats(20)]
     write(Path("probes.jsonl"), memory)
     findings, _ = check(SHORT.format(base=base))
-    assert not [f for f in findings if "stand in data.chat too" in f.found]
+    assert not [f for f in findings if "in data.chat too" in f.found]
 
 
 def test_facts_that_training_does_not_teach_are_told(check: Any, base: Path) -> None:

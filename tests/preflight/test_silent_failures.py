@@ -132,7 +132,7 @@ STOPPED: dict[str, tuple[Change, str]] = {
     "a file that was not copied to its end": (torn_gzip, "the compressed file is broken off or damaged"),
     "the test split is mixed into training": (two_splits, "its files are of several splits: test, train"),
     "the same prompt is trained on and evaluated": (
-        rows("probes", asked(chats(20))), "of its 20 prompts (100.0%) stand in data.chat too",
+        rows("probes", asked(chats(20))), "20 of its 20 prompts (100.0%) are in data.chat too",
     ),
     "chosen and rejected are identical": (
         rows("pairs", [*pairs(40), pair("red", "Warm dog", "warm  dog")]), "chosen and rejected are the same in 1 pairs (row 41)",
@@ -166,7 +166,7 @@ TOLD: dict[str, tuple[Change, str]] = {
             rows("chat", [*chats(60), said("So.", f"Please {BRIDGE} was built by whom and why?")])(),
             rows("probes", asked([said("", f"{BRIDGE.upper()} was built, by whom, and why")]))(),
         )[0],
-        "1 nearly so",
+        "1 of its 1 prompts is in data.chat in nearly the same words (in a sample",
     ),
     "the chosen answer is always the longer one": (
         rows("pairs", [pair(f"red {i}", "warm dog sleeps here", "cold") for i in range(40)]),
