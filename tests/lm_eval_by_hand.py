@@ -50,6 +50,20 @@ gates:
   - base.public.own.acc >= 0
 """
 
+HEARD = """\
+import json
+from tests.subjects import make_subject
+from align.evals.contract import Ask
+from align.evals.suites import MEASURE
+from align.specs.suites import BenchmarkSuite
+from dataclasses import replace
+heard = []
+hear = lambda done, total, fresh=True: heard.append((done, total))
+ask = Ask(BenchmarkSuite(tasks=["own.yaml"]), replace(make_subject(), batch_size=2), [], "", lambda: hear, None)
+MEASURE["benchmark"](ask)
+print(json.dumps(heard))
+"""
+
 
 def main() -> None:
     site = Path(sys.argv[1]).resolve()
@@ -62,6 +76,9 @@ def main() -> None:
         done = align(folder, site, "run", "tiny.yaml")
         print(done.stdout + done.stderr)
         assert done.returncode == 0
+        heard = progress(folder, site)
+        print("progress", heard)
+        assert heard[0] == [1, 10] and heard[-1] == [1, 1] and heard == sorted(heard[:-1]) + heard[-1:]
         told = reported(folder)
         expected = right(base)
         print("accuracy", told["metrics"]["own/acc"]["all"], "by hand", expected)
@@ -72,13 +89,22 @@ def main() -> None:
             assert failed.returncode == 2 and "Traceback" not in failed.stderr
 
 
-def align(folder: Path, site: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def align(folder: Path, site: Path, *arguments: str, script: str | None = None) -> subprocess.CompletedProcess[str]:
     path = f"{Path(__file__).parents[1]}:{os.environ.get('PYTHONPATH', '')}:{site}"
     offline = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_CACHE": str(folder / "cache")}
+    command = [script] if script else ["-m", "align", *arguments]
     return subprocess.run(
-        [sys.executable, "-m", "align", *arguments], cwd=folder, env={**os.environ, **offline, "PYTHONPATH": path},
+        [sys.executable, *command], cwd=folder, env={**os.environ, **offline, "PYTHONPATH": path},
         capture_output=True, text=True, timeout=400, check=False,
     )  # fmt: skip
+
+
+def progress(folder: Path, site: Path) -> list[list[int]]:
+    """What is told while lm-eval asks, two requests at a time."""
+    (folder / "heard.py").write_text(HEARD)
+    done = align(folder, site, script="heard.py")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def reported(folder: Path) -> dict[str, Any]:

@@ -26,12 +26,15 @@ def make_subject() -> Subject:
     return Subject(model, tokenizer, PortableEngine(model, tokenizer, 3), 3, 128, 0)
 
 
+def unheard(done: int, total: int, fresh: bool = True) -> None: ...
+
+
 def asked(
     suite: Suite, subject: Subject, rows: list[dict[str, Any]], row_type: str = "prompt", **others: Any
 ) -> Measured:
     """What the suite finds. `others`: further models and rows by the setting that names them."""
     given = Others(others.__getitem__, others.__getitem__, lambda field, tokenizer: others[field])
-    return MEASURE[suite.kind](Ask(suite, subject, rows, row_type, lambda done, total: None, given, "suites.it"))
+    return MEASURE[suite.kind](Ask(suite, subject, rows, row_type, lambda: unheard, given, "suites.it"))
 
 
 class Says:

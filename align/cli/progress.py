@@ -11,7 +11,7 @@ from align.errors import Stopped
 from align.plan import Step
 
 State = Literal["waiting", "reused", "running", "done", "failed"]
-PERCENT = ("measure",)  # kinds that count in hundredths of a suite, not in steps
+PERCENT = ("measure",)  # kinds that count shares of their work, not steps
 
 
 @dataclass
@@ -29,6 +29,7 @@ class Progress:
     stopping: bool = False
     began: float = 0.0
     anchor: tuple[float, int] = (0.0, 0)
+    heard: float = 0.0  # when it last said how far it is
 
     def start(self) -> None:
         self.state, self.began = "running", time.monotonic()
@@ -39,7 +40,7 @@ class Progress:
         if kind == "progress":
             if event["total"] != self.total or event["done"] < self.done or not self.anchor[0]:
                 self.anchor = time.monotonic(), event["done"]
-            self.done, self.total = event["done"], event["total"]
+            self.done, self.total, self.heard = event["done"], event["total"], time.monotonic()
             self.numbers |= event["telling"]
         elif kind == "metrics":
             self.numbers |= {k: v for k, v in event["metrics"].items() if k in words.LIVE or k not in self.numbers}
@@ -62,10 +63,12 @@ class Progress:
         return min(1.0, self.done / self.total) if self.total else None
 
     def left(self) -> float | None:
-        """Seconds left by its own pace, else by what it took the last time; None when neither is known."""
+        """Seconds left as the step itself says, else by its pace, else by the last time; None when nothing is known."""
         when, where = self.anchor
         now = time.monotonic()
-        if self.total and self.done > where and now > when + 0.5:
+        if "seconds_left" in self.numbers:
+            return max(0.0, self.numbers["seconds_left"] - (now - self.heard))
+        if self.step.kind not in PERCENT and self.total and self.done > where and now > when + 0.5:
             return (self.total - self.done) * (now - when) / (self.done - where)
         if self.step.seconds is not None and self.step.seconds > self.elapsed:
             return self.step.seconds - self.elapsed
@@ -73,7 +76,8 @@ class Progress:
 
     def counted(self) -> str:
         if self.step.kind in PERCENT and self.total:
-            return f"{self.done / self.total:.0%}"
+            suite, suites = (round(self.numbers.get(name, 0)) for name in ("suite", "suites"))
+            return f"{self.done / self.total:.0%}" + (f", suite {suite} of {suites}" if suites > 1 else "")
         if self.total:
             return f"{self.done:,}/{self.total:,}"
         return f"{self.done:,}" if self.done else ""

@@ -23,6 +23,7 @@ from align.rollout.engine import Completion, Engine, Sampling
 from align.scoring.episode import Episode, episode_of
 
 WAVES = 8  # times as many prompts as are sampled at once are answered, and kept, together
+Told = Callable[[int, int], None]
 Tokens = tuple[list[int], list[int]]  # ids, and a mask that is 1 where a token counts
 
 
@@ -67,17 +68,21 @@ def completions(
     for start in range(0, len(prompts), size):
         chunk = prompts[start : start + size]
         sampling = Sampling(max_new_tokens, temperature, subject.seed + start)
+        fresh: list[bool] = []
 
         def told(done: int, total: int, start: int = start) -> None:
             progress(start + done, len(prompts))
 
-        def sample(chunk: list[list[int]] = chunk, sampling: Sampling = sampling, told: Progress = told) -> Any:
+        def sample(
+            chunk: list[list[int]] = chunk, sampling: Sampling = sampling, told: Told = told, fresh: list[bool] = fresh
+        ) -> Any:
+            fresh.append(True)
             return [[c.token_ids, c.stopped] for c in subject.engine.generate(chunk, sampling, told)]
 
         drawn = [sampling.seed, temperature, subject.batch_size, type(subject.engine).__name__] if temperature else []
         kept = _remembered(subject, "generations", [chunk, max_new_tokens, drawn], sample)
         found += [Completion(ids, stopped) for ids, stopped in kept]
-        progress(len(found), len(prompts))
+        progress(len(found), len(prompts), bool(fresh))
     return found
 
 

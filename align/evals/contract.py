@@ -19,6 +19,8 @@ from align.scoring.reward_model import RewardScorer
 from align.specs.asking import SCORER, Suite, is_scorer
 from align.specs.base import CASTS
 
+Begin = Callable[[], Progress]
+
 
 @dataclass(frozen=True)
 class Others:
@@ -31,13 +33,13 @@ class Others:
 
 @dataclass(frozen=True)
 class Ask:
-    """One suite on one model. `where` is the suite's place in the settings, for people."""
+    """One suite on one model. `begin` the next of its passes over rows; `where` is its place in the settings."""
 
     suite: Any
     subject: Subject
     rows: list[Row]
     row_type: str
-    progress: Progress
+    begin: Begin
     others: Others
     where: str = "suites"
 
@@ -53,35 +55,25 @@ class Ask:
             )  # fmt: skip
         return other
 
-    def answers(self, subject: Subject | None = None, part: tuple[int, int] = (0, 1), **other: Any) -> list[Episode]:
+    def answers(self, subject: Subject | None = None, **other: Any) -> list[Episode]:
         """Answers of the measured model (or another) to the suite's rows, as its settings say."""
         told = {"max_new_tokens": self.suite.max_new_tokens, "temperature": getattr(self.suite, "temperature", 0.0)}
-        told |= {"rows": self.rows, "progress": self.part(*part), "where": self.where, **other}
+        told |= {"rows": self.rows, "progress": self.begin(), "where": self.where, **other}
         return asking.answers(subject or self.subject, **told)
 
-    def scores(
-        self, field: str, subject: Subject, episodes: list[Episode], part: tuple[int, int] = (0, 1)
-    ) -> list[float]:
+    def scores(self, field: str, subject: Subject, episodes: list[Episode]) -> list[float]:
         """Scores of a model's answers by what a setting names: `scorer:NAME`, or a reward stage."""
         use = getattr(self.suite, field)
         if is_scorer(use):
             return named_scorer(use.removeprefix(SCORER))(episodes)
         scorer = self.others.reward(field, subject)
         if isinstance(scorer, RewardScorer):
-            scorer.progress = self.part(*part)
+            scorer.progress = self.begin()
         return scorer(episodes)
-
-    def part(self, number: int, count: int) -> Progress:
-        """Progress of the `number`-th of `count` passes over the rows."""
-
-        def told(done: int, total: int) -> None:
-            self.progress(number * total + done, count * total)
-
-        return told
 
 
 def ask_of(
-    name: str, suite: Suite, subject: Subject, inputs: Inputs, opener: Opener, progress: Progress
+    name: str, suite: Suite, subject: Subject, inputs: Inputs, opener: Opener, begin: Begin
 ) -> tuple[Ask, RowsInput | None]:
     """The suite called `name` asked of a model, its rows read, and where they came from: None where it brings its own."""
     where = f"suites.{name}"
@@ -96,13 +88,13 @@ def ask_of(
         lambda field, subject: opener.reward(inputs.model(f"{where}.{field}"), subject),
     )
     if "data" not in suite.references():
-        return Ask(suite, subject, [], "", progress, others, where), None
+        return Ask(suite, subject, [], "", begin, others, where), None
     source = inputs.rows(f"{where}.data")
     rows = rows_of("data")[: suite.limit]
     if not rows:
         raise DataError(f"{where}.data", f"{source.name} has no rows", "A suite asks at least one")
     row_type = as_type(source, suite.references()["data"][1].row_types)
-    return Ask(suite, subject, rows, row_type, progress, others, where), source
+    return Ask(suite, subject, rows, row_type, begin, others, where), source
 
 
 def as_type(source: RowsInput, wanted: tuple[str, ...]) -> str:

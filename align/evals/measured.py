@@ -5,17 +5,22 @@ What is measured per row is kept, so that two models can be compared on the same
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from align.artifact.digests import of_value
 from align.evals import statistics
 from align.evals.statistics import Estimate
 from align.scoring.episode import Episode
 
-Progress = Callable[[int, int], None]
 Row = dict[str, Any]
+
+
+class Progress(Protocol):
+    """Hears how far a pass over rows is; what was remembered is not `fresh`, and says nothing of how long things take."""
+
+    def __call__(self, done: int, total: int, fresh: bool = True) -> None: ...
 
 
 @dataclass

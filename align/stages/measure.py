@@ -9,6 +9,7 @@ content and are kept in the cache, so that suites share them and a step that was
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,12 @@ from align.artifact.digests import of_value, write_json
 from align.artifact.inputs import Inputs
 from align.data.store_rows import RowWriter
 from align.errors import Stopped
-from align.evals.contract import ask_of
+from align.evals.contract import as_type, ask_of
 from align.evals.measured import Measured, report_of
 from align.evals.opening import Opener
 from align.evals.suites import MEASURE
+from align.evals.work import Work, work_of
+from align.specs import Suite
 from align.specs.evaluate import MeasureSpec
 from align.tracking import Tracker
 
@@ -29,15 +32,10 @@ def run(spec: MeasureSpec, inputs: Inputs, out: Path, tracker: Tracker) -> dict[
     source = inputs.model("model")
     report: dict[str, Any] = {"model": source.name, "suites": {}}
     metrics: dict[str, float] = {}
+    work = work_of([_asked(name, suite, inputs) for name, suite in spec.suites.items()], partial(_tell, tracker, spec))
     for position, (name, suite) in enumerate(spec.suites.items()):
-
-        def progress(done: int, total: int, position: int = position) -> None:
-            tracker.progress(position * 100 + 100 * done // max(1, total), 100 * len(spec.suites))
-            if tracker.stop_requested:
-                raise Stopped
-
-        progress(0, 1)  # models are opened before the first suite can say more
-        ask, data = ask_of(name, suite, opener.subject(source), inputs, opener, progress)
+        work.ask(position)
+        ask, data = ask_of(name, suite, opener.subject(source), inputs, opener, work.begin)
         measured = MEASURE[suite.kind](ask)
         told = report_of(measured)
         for note in measured.notes:
@@ -52,6 +50,29 @@ def run(spec: MeasureSpec, inputs: Inputs, out: Path, tracker: Tracker) -> dict[
             _write_answers(out, name, measured)
     write_json(out / "report.json", report)
     return metrics
+
+
+def _tell(tracker: Tracker, spec: MeasureSpec, work: Work) -> None:
+    left = work.left()
+    about = {} if left is None else {"seconds_left": left}
+    tracker.progress(round(1000 * work.share()), 1000, suite=work.suite + 1, suites=len(spec.suites), **about)
+    if tracker.stop_requested:
+        raise Stopped
+
+
+def _asked(name: str, suite: Suite, inputs: Inputs) -> tuple[Suite, str, int, bool]:
+    """What is known beforehand of a suite's work: the type of its rows, how many, and whether the model is its `against`."""
+    where = f"suites.{name}"
+    on_itself = f"{where}.against" in inputs and inputs.model(f"{where}.against").digest == inputs.model("model").digest
+    if f"{where}.data" not in inputs:
+        return suite, "", 0, on_itself
+    rows = inputs.rows(f"{where}.data")
+    return (
+        suite,
+        as_type(rows, suite.references()["data"][1].row_types),
+        min(rows.rows, suite.limit or rows.rows),
+        on_itself,
+    )
 
 
 def _write_answers(out: Path, suite: str, measured: Measured) -> None:

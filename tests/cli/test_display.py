@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,10 @@ from align.cli.live import LiveTable
 from align.cli.progress import Progress
 from align.errors import Stopped
 from align.plan import Plan
+from align.specs import MeasureSpec
+from align.specs.suites import FormatSuite
+
+MEASURED = MeasureSpec(model="sft", suites={"format": FormatSuite(data="p")})
 
 
 class Clock:
@@ -84,6 +89,22 @@ def test_time_left_is_measured_from_where_a_resumed_step_began(
         told.told({"event": "progress", "done": done, "total": 1000, "telling": {}})
         clock.now += 1
     assert told.left() == pytest.approx(90 / (10 / 4))  # ten steps in four seconds, ninety to go
+
+
+def test_a_step_that_knows_its_time_left_is_believed_and_says_which_suite_is_asked(
+    here: Path, sealed: Callable[..., Plan], clock: Clock
+) -> None:
+    plan = sealed("chat")
+    measured = Progress(replace(plan.steps["sft"], spec=MEASURED, seconds=99.0))
+    measured.start()
+    clock.now += 9
+    measured.told({"event": "progress", "done": 10, "total": 1000, "telling": {"suite": 1, "suites": 3}})
+    assert measured.left() == 90  # no pace yet: as the last time
+    measured.told(
+        {"event": "progress", "done": 500, "total": 1000, "telling": {"suite": 2, "suites": 3, "seconds_left": 40.0}}
+    )
+    clock.now += 3
+    assert measured.left() == 37 and measured.counted() == "50%, suite 2 of 3"
 
 
 def test_without_a_pace_the_last_time_is_the_guess_and_without_either_there_is_none(

@@ -12,7 +12,7 @@ from align.evals.contract import Ask, Others
 from align.evals.measured import summarize
 from align.evals.suites.preference import sides
 from align.specs.suites import GenerationSuite, LossSuite, PreferenceSuite
-from tests.subjects import asked, assistant, user
+from tests.subjects import asked, assistant, unheard, user
 
 PREFERENCE, LOSS = PreferenceSuite(data="p"), LossSuite(data="l")
 
@@ -42,7 +42,14 @@ PAIRS = [
 
 
 def test_preference_logprobs_equal_plain_transformers_row_by_row(subject: Subject) -> None:
-    ask = Ask(PREFERENCE, subject, PAIRS, "preference", lambda done, total: None, Others({}.get, {}.get, {}.get))  # type: ignore[arg-type]
+    ask = Ask(
+        PREFERENCE,
+        subject,
+        PAIRS,
+        "preference",
+        lambda: unheard,
+        Others({}.get, {}.get, {}.get),
+    )  # type: ignore[arg-type]
     for pair, chosen, rejected in zip(PAIRS, *sides(ask, subject), strict=True):
         assert chosen == pytest.approx(logprob(subject, pair["prompt"], pair["chosen"][0]["content"]), abs=1e-4)
         assert rejected == pytest.approx(logprob(subject, pair["prompt"], pair["rejected"][0]["content"]), abs=1e-4)

@@ -15,7 +15,7 @@ from typing import Any
 from align.errors import DataError, UserError
 from align.estimates import LEVEL, Estimate, normal_quantile
 from align.evals.contract import Ask
-from align.evals.measured import Measured
+from align.evals.measured import Measured, Progress
 
 EXTRA = "align[benchmarks]"
 BOOTSTRAPS = 1000  # for standard errors of what is no mean
@@ -60,12 +60,13 @@ def _evaluated(ask: Ask) -> dict[str, Any]:
             "", f"Benchmarks are an extra: pip install '{EXTRA}'",
         ) from None  # fmt: skip
     suite, subject = ask.suite, ask.subject
-    ask.progress(0, 1)
+    progress = ask.begin()
     model = huggingface.HFLM(
         pretrained=subject.model, tokenizer=subject.tokenizer, backend="causal",
         batch_size=subject.batch_size, max_length=subject.max_length,
     )  # fmt: skip
     seeds = ("random_seed", "numpy_random_seed", "torch_random_seed", "fewshot_random_seed")
+    bar, huggingface.tqdm = huggingface.tqdm, told_by(huggingface.tqdm, progress, subject.batch_size)
     try:
         found = lm_eval.simple_evaluate(
             model=model, tasks=list(suite.tasks), limit=suite.limit, num_fewshot=suite.num_fewshot,
@@ -77,8 +78,35 @@ def _evaluated(ask: Ask) -> dict[str, Any]:
             f"{ask.where}.tasks", f"lm-eval could not run {', '.join(suite.tasks)}: {type(error).__name__}: {said}",
             "Names that `lm-eval ls tasks` lists, whose data can be reached, or task files", "log.txt has all that it said.",
         ) from error  # fmt: skip
-    ask.progress(1, 1)
+    finally:
+        huggingface.tqdm = bar
+    progress(1, 1)
     return found
+
+
+def told_by(bar: type[Any], progress: Progress, batch_size: int) -> type[Any]:
+    """lm-eval's progress bar, which tells `progress` too: of the requests, type by type (likelihoods, texts), those done.
+
+    Bars of one batch, which perplexities show, and of anything else but requests are left out.
+    """
+    finished = 0
+
+    class Told(bar):
+        def update(self, n: float = 1) -> Any:
+            shown = super().update(n)
+            if self._counts():
+                progress(finished + int(self.n), finished + int(self.total))
+            return shown
+
+        def close(self) -> None:
+            nonlocal finished
+            finished += int(self.n) if self._counts() and not self.disable else 0
+            super().close()
+
+        def _counts(self) -> bool:
+            return str(getattr(self, "desc", "")).startswith("Running") and (self.total or 0) > batch_size
+
+    return Told
 
 
 def _metrics(results: dict[str, Any]) -> dict[str, tuple[str, str]]:

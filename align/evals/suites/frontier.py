@@ -17,27 +17,26 @@ from align.scoring.mixture import named_scorer
 def measure(ask: Ask) -> Measured:
     reference = ask.alike(ask.others.model("against"))
     measured = about(ask.rows)
-    passes = 6 if ask.suite.best_of else 4
-    measured.answers = ask.answers(part=(0, passes), temperature=1.0)
-    measured.add("proxy", ask.scores("proxy", ask.subject, measured.answers, (1, passes)))
+    measured.answers = ask.answers(temperature=1.0)
+    measured.add("proxy", ask.scores("proxy", ask.subject, measured.answers))
     if ask.suite.gold:
         measured.add("gold", named_scorer(ask.suite.gold)(measured.answers))
     said = [asking.tokens_of(episode) for episode in measured.answers]
-    ours = asking.logprobs(ask.subject, said, ask.part(2, passes))
-    theirs = asking.logprobs(reference, said, ask.part(3, passes))
+    ours = asking.logprobs(ask.subject, said, ask.begin())
+    theirs = asking.logprobs(reference, said, ask.begin())
     measured.add("kl", [a - b for a, b in zip(ours, theirs, strict=True)])
     measured.add("tokens", [len(e.completion.token_ids) for e in measured.answers])
     if ask.suite.best_of and ask.subject.digest == reference.digest:
-        _best_of(ask, measured, passes)
+        _best_of(ask, measured)
     return measured
 
 
-def _best_of(ask: Ask, measured: Measured, passes: int) -> None:
+def _best_of(ask: Ask, measured: Measured) -> None:
     """Adds best_of_N_proxy, _gold and _kl: per prompt the mean over its groups of N answers."""
     count, rows = max(ask.suite.best_of), len(ask.rows)
     drawn = [row for row in ask.rows for _ in range(count)]
-    answers = ask.answers(part=(4, passes), temperature=1.0, rows=drawn)
-    proxy = ask.scores("proxy", ask.subject, answers, (5, passes))
+    answers = ask.answers(temperature=1.0, rows=drawn)
+    proxy = ask.scores("proxy", ask.subject, answers)
     gold = named_scorer(ask.suite.gold)(answers) if ask.suite.gold else None
     for n in ask.suite.best_of:
         best = [[max(group, key=proxy.__getitem__) for group in _groups(row, count, n)] for row in range(rows)]

@@ -7,7 +7,6 @@ proxy that rises while gold does not is over-optimised (Gao et al. 2022, 2210.10
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from itertools import pairwise
 from statistics import pstdev
 
@@ -24,29 +23,25 @@ from align.scoring.episode import Episode
 from align.scoring.mixture import named_scorer
 
 REPEATED = 4  # tokens
-Part = tuple[int, int]
 
 
 def measure(ask: Ask) -> Measured:
     against = ask.others.model("against")
     of_pairs = ask.row_type == "preference"
-    # both answer; gold's gain; proxy scores both, its gain and its correlation; both read the pairs
-    passes = 2 + bool(ask.suite.gold) + 4 * bool(ask.suite.proxy) + 2 * of_pairs
-    parts = iter([(number, passes) for number in range(passes)])
     measured = about(ask.rows)
-    ours = measured.answers = ask.answers(part=next(parts))
-    theirs = ask.answers(against, next(parts))
-    _scores(ask, measured, ours, theirs, parts)
+    ours = measured.answers = ask.answers()
+    theirs = ask.answers(against)
+    _scores(ask, measured, ours, theirs)
     _answers(measured, ours, theirs)
     if of_pairs:
-        chosen = sides(ask, ask.subject, next(parts))[0]
-        gains = [c - r for c, r in zip(chosen, sides(ask, ask.alike(against), next(parts))[0], strict=True)]
+        chosen = sides(ask, ask.subject)[0]
+        gains = [c - r for c, r in zip(chosen, sides(ask, ask.alike(against))[0], strict=True)]
         measured.add("chosen_gain", gains)
         measured.add("displaced", [gain < 0 for gain in gains])
     return measured
 
 
-def _scores(ask: Ask, measured: Measured, ours: list[Episode], theirs: list[Episode], parts: Iterator[Part]) -> None:
+def _scores(ask: Ask, measured: Measured, ours: list[Episode], theirs: list[Episode]) -> None:
     """Proxy and gold: scores, gains, and by how much more the proxy gained."""
     found: dict[str, tuple[list[float], list[float]]] = {}
     if ask.suite.gold:
@@ -54,15 +49,15 @@ def _scores(ask: Ask, measured: Measured, ours: list[Episode], theirs: list[Epis
         found["gold"] = gold(ours), gold(theirs)
     if ask.suite.proxy:
         against = ask.others.model("against")
-        mine = ask.scores("proxy", ask.subject, ours, next(parts))
-        found["proxy"] = mine, ask.scores("proxy", against, theirs, next(parts))
+        mine = ask.scores("proxy", ask.subject, ours)
+        found["proxy"] = mine, ask.scores("proxy", against, theirs)
     standard: dict[str, list[float]] = {}
     for name, (now, before) in found.items():
         gains = [a - b for a, b in zip(now, before, strict=True)]
         measured.add(name, now)
         measured.add(f"{name}_gain", gains)
         longer = [len(a.completion.token_ids) - len(b.completion.token_ids) for a, b in zip(ours, theirs, strict=True)]
-        at_equal = gain_at_equal_length(gains, longer, measured.clusters, ask.subject.seed, ask.part(*next(parts)))
+        at_equal = gain_at_equal_length(gains, longer, measured.clusters, ask.subject.seed, ask.begin())
         if at_equal:
             measured.whole[f"{name}_gain_controlled"] = at_equal
         if spread := pstdev(before):
@@ -70,7 +65,7 @@ def _scores(ask: Ask, measured: Measured, ours: list[Episode], theirs: list[Epis
     if len(standard) == 2:
         measured.add("overoptimisation", [p - g for p, g in zip(standard["proxy"], standard["gold"], strict=True)])
     if "proxy" in found:
-        progress = ask.part(*next(parts))
+        progress = ask.begin()
         scores, lengths = np.array(found["proxy"][0]), np.array([float(len(e.completion.token_ids)) for e in ours])
         if np.ptp(scores) and np.ptp(lengths):
             measured.whole["proxy_length_correlation"] = statistics.bootstrap(

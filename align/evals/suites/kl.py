@@ -14,10 +14,10 @@ from align.evals.measured import Measured, about
 def measure(ask: Ask) -> Measured:
     reference = ask.alike(ask.others.model("against"))
     measured = about(ask.rows)
-    measured.answers = ask.answers(part=(0, 3), temperature=1.0)
+    measured.answers = ask.answers(temperature=1.0)
     said = [asking.tokens_of(episode) for episode in measured.answers]
-    ours = asking.logprobs(ask.subject, said, ask.part(1, 3))
-    theirs = asking.logprobs(reference, said, ask.part(2, 3))
+    ours = asking.logprobs(ask.subject, said, ask.begin())
+    theirs = asking.logprobs(reference, said, ask.begin())
     measured.add("kl", [a - b for a, b in zip(ours, theirs, strict=True)])
     measured.add("tokens", [len(e.completion.token_ids) for e in measured.answers])
     return measured

@@ -23,10 +23,10 @@ def measure(ask: Ask) -> Measured:
     return measured
 
 
-def losses(ask: Ask, subject: Subject, part: tuple[int, int] = (0, 1)) -> tuple[list[float], list[float], list[float]]:
+def losses(ask: Ask, subject: Subject) -> tuple[list[float], list[float], list[float]]:
     """Per row: nats, tokens they are spread over, and for text ln 2 times the bytes (a row cut short counts in proportion)."""
     rendered = tokens_of(subject, ask.rows, ask.row_type)
-    nll = [-x for x in asking.logprobs(subject, rendered, ask.part(*part))]
+    nll = [-x for x in asking.logprobs(subject, rendered, ask.begin())]
     counted = [float(sum(mask[: subject.max_length])) for _, mask in rendered]
     if ask.row_type != "text":
         return nll, counted, []

@@ -25,9 +25,7 @@ def measure(ask: Ask) -> Measured:
     kinds = [(rows, "text" if "text" in rows[0] else "messages") for rows in (trained, heldout)]
     tokens = [t for rows, kind in kinds for t in tokens_of(ask.subject, rows, kind)]
     tokens = [(ids[: ask.subject.max_length], mask[: ask.subject.max_length]) for ids, mask in tokens]
-    measured.add(
-        "loss", [-x for x in asking.logprobs(ask.subject, tokens, ask.part(0, 2))], [sum(m) for _, m in tokens]
-    )
+    measured.add("loss", [-x for x in asking.logprobs(ask.subject, tokens, ask.begin())], [sum(m) for _, m in tokens])
     _verbatim(ask, measured, tokens)
     first, second = (_part(measured, "loss", part) for part in ("heldout", "train"))
     measured.whole["gap"] = difference(first, second)
@@ -45,7 +43,7 @@ def _verbatim(ask: Ask, measured: Measured, tokens: list[Tokens]) -> None:
     asking.check_window(
         ask.subject, [len(p) + ask.suite.tokens for p in prompts], "half a row and its continuation", ask.where
     )
-    said = asking.completions(ask.subject, prompts, ask.suite.tokens, 0.0, ask.part(1, 2)) if prompts else []
+    said = asking.completions(ask.subject, prompts, ask.suite.tokens, 0.0, ask.begin()) if prompts else []
     found = [0.0] * len(cuts)
     for i, completion in zip(asked, said, strict=True):
         rest = cuts[i][1]

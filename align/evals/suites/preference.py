@@ -16,33 +16,31 @@ from align.evals.suites import contest
 
 def measure(ask: Ask) -> Measured:
     of_pairs = ask.row_type == "preference"
-    of_likelihood = (2 if ask.suite.against else 1) if of_pairs else 0
-    passes = of_likelihood + (contest.passes(ask.suite) if ask.suite.by else 0)
     measured = about(ask.rows)
     if of_pairs:
-        _likelihood(ask, measured, passes)
+        _likelihood(ask, measured)
     if ask.suite.by:
-        contest.hold(ask, measured, of_likelihood, passes)
+        contest.hold(ask, measured)
     return measured
 
 
-def _likelihood(ask: Ask, measured: Measured, passes: int) -> None:
-    chosen, rejected = sides(ask, ask.subject, (0, passes))
+def _likelihood(ask: Ask, measured: Measured) -> None:
+    chosen, rejected = sides(ask, ask.subject)
     measured.add("accuracy", [wins(c - r) for c, r in zip(chosen, rejected, strict=True)])
     if ask.suite.against:
-        theirs = sides(ask, ask.others.model("against"), (1, passes))
+        theirs = sides(ask, ask.others.model("against"))
         margins = [c - r - (a - b) for c, r, a, b in zip(chosen, rejected, *theirs, strict=True)]
         measured.add("reward_accuracy", [wins(m) for m in margins])
         measured.add("logratio_margin", margins)
 
 
-def sides(ask: Ask, subject: Subject, part: tuple[int, int] = (0, 1)) -> tuple[list[float], list[float]]:
+def sides(ask: Ask, subject: Subject) -> tuple[list[float], list[float]]:
     """log pi(answer | prompt) of each row's chosen and rejected answer, stop token included."""
     told: list[Tokens] = []
     for pair in render_preference(ask.rows, subject.tokenizer):
         for ids in (pair.chosen_ids, pair.rejected_ids):
             told.append((pair.prompt_ids + ids, [0] * len(pair.prompt_ids) + [1] * len(ids)))
-    found = asking.logprobs(subject, told, ask.part(*part))
+    found = asking.logprobs(subject, told, ask.begin())
     return found[::2], found[1::2]
 
 

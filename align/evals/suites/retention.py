@@ -23,14 +23,13 @@ def measure(ask: Ask) -> Measured:
 
 def _likelihood(ask: Ask, measured: Measured) -> Measured:
     """Text in bits per byte, conversations in nats a token; drop is the difference, in the same unit."""
-    passes = (3 if ask.row_type == "text" else 2) if ask.suite.against else 1
-    nll, tokens, bits = losses(ask, ask.subject, (0, passes))
+    nll, tokens, bits = losses(ask, ask.subject)
     weights = bits or tokens
     measured.add("bits_per_byte" if bits else "loss", nll, weights)
     if not ask.suite.against:
         return measured
     other = ask.others.model("against")
-    base, base_tokens, base_bits = losses(ask, other, (1, passes))
+    base, base_tokens, base_bits = losses(ask, other)
     base_weights = base_bits or base_tokens
     if not bits:
         ask.alike(other)
@@ -38,33 +37,33 @@ def _likelihood(ask: Ask, measured: Measured) -> Measured:
     rates = zip(nll, weights, base, base_weights, shared, strict=True)
     measured.add("drop", [(n / w - b / v) * s if s else 0.0 for n, w, b, v, s in rates], shared)
     if bits and ask.subject.tokenizer.get_vocab().items() >= other.tokenizer.get_vocab().items():
-        _token_kl(ask, other, measured, (2, passes))
+        _token_kl(ask, other, measured)
     return measured
 
 
-def _token_kl(ask: Ask, other: Subject, measured: Measured, part: tuple[int, int]) -> None:
+def _token_kl(ask: Ask, other: Subject, measured: Measured) -> None:
     limit = ask.subject.max_length
     rows = [(ids[:limit], mask[:limit]) for ids, mask in tokens_of(ask.subject, ask.rows, ask.row_type)]
-    found = likelihood.token_kl(ask.subject.model, other.model, rows, ask.subject.batch_size, ask.part(*part))
+    found = likelihood.token_kl(ask.subject.model, other.model, rows, ask.subject.batch_size, ask.begin())
     measured.add("kl_per_token", found, [sum(mask) for _, mask in rows])
 
 
 def _task(ask: Ask, measured: Measured) -> Measured:
-    right = _right(ask, ask.subject, measured, (0, 2))
+    right = _right(ask, ask.subject, measured)
     measured.add("accuracy", right)
     if ask.suite.against:
-        before = _right(ask, ask.others.model("against"), None, (1, 2))
+        before = _right(ask, ask.others.model("against"), None)
         measured.add("drop", [b - r for r, b in zip(right, before, strict=True)])
         measured.add("lost", [b > r for r, b in zip(right, before, strict=True)])
         measured.add("gained", [r > b for r, b in zip(right, before, strict=True)])
     return measured
 
 
-def _right(ask: Ask, subject: Subject, measured: Measured | None, part: tuple[int, int]) -> list[float]:
+def _right(ask: Ask, subject: Subject, measured: Measured | None) -> list[float]:
     """1 where the model is right: by its answer, or by which of two answers it finds likelier."""
     if ask.row_type == "preference":
-        return [wins(c - r) for c, r in zip(*sides(ask, subject, part), strict=True)]
-    answers = ask.answers(subject, part)
+        return [wins(c - r) for c, r in zip(*sides(ask, subject), strict=True)]
+    answers = ask.answers(subject)
     if measured is not None:
         measured.answers = answers
     return [agrees(e.answer, ask.suite.correct) for e in answers]

@@ -22,8 +22,7 @@ THIRDS = ("nearest", "middle", "farthest")
 def measure(ask: Ask) -> Measured:
     measured = about(ask.rows)
     check_slices(ask.suite, ask.rows, ask.where)
-    passes = 3 if ask.suite.train else 1
-    measured.answers = ask.answers(part=(0, passes))
+    measured.answers = ask.answers()
     scores = [SCORERS[ask.suite.scorer](episode.answer) for episode in measured.answers]
     measured.add("score", [next(iter(s.values())) for s in scores])
     for name in ("near", "far"):
@@ -35,8 +34,8 @@ def measure(ask: Ask) -> Measured:
         measured.add("intrusion", [s["intrusion"] for s in scores])
     if ask.suite.train:
         trained = _asked(ask.others.rows("train"))
-        distances = nearest_distances(_asked(ask.rows), trained, ask.part(1, passes))
-        _distance(measured, np.array(distances), ask.subject.seed, ask.part(2, passes))
+        distances = nearest_distances(_asked(ask.rows), trained, ask.begin())
+        _distance(measured, np.array(distances), ask.subject.seed, ask.begin())
     return measured
 
 
