@@ -53,7 +53,7 @@ def _evaluated(ask: Ask) -> dict[str, Any]:
     """What lm-eval found. Imported here and not above: it is an extra, and takes seconds to import."""
     try:
         lm_eval = importlib.import_module("lm_eval")
-        huggingface = importlib.import_module("lm_eval.models.huggingface")
+        huggingface: Any = importlib.import_module("lm_eval.models.huggingface")
     except ImportError as error:
         raise UserError(
             f"{ask.where}.tasks", f"lm-eval cannot be imported: {error}",
