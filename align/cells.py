@@ -9,6 +9,7 @@ from align.specs.asking import rank
 
 ROWS_IN_FULL = 30  # a longer table tells a few numbers a suite, and the slices of the first alone
 METRICS_OF_LONG = 5
+ROUNDING = 1e-9  # an interval narrower than this has no width
 
 
 def telling(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -52,7 +53,7 @@ def cell(row: dict[str, Any], model: str) -> str:
 
 def _places(row: dict[str, Any]) -> int:
     values = [v for v in row["values"].values() if v and v.get("value") is not None]
-    halves = [h for v in values if (h := half_width(v))]
+    halves = [h for v in values if (h := half_width(v)) and h > ROUNDING]
     largest = max((abs(v["value"]) for v in values), default=0.0)
     if halves:
         return min(4, max(0 if largest >= 100 else 2 if largest < 10 else 1, math.ceil(-math.log10(min(halves)) - 0.3)))

@@ -1,13 +1,18 @@
-"""One model from several training seeds: its figures over seeds, which is what another training run may give."""
+"""Several training seeds of one recipe: figures over seeds, which are what another training run may give."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from align import plan as plans
 from align.artifact.store import Store
-from align.estimates import Seeds, over_seeds
+from align.estimates import Estimate, Sample, Seeds, over_seeds, seeds_of
 from align.gates.figures import ALL, read_report, sample_of
+from align.plan import Plan
+from align.recipe import Recipe
+from align.specs import EvaluateSpec
 from align.sweep import Point, is_seed
 
 Name = tuple[str, str, str]  # suite, metric, part
@@ -71,3 +76,74 @@ def _figures(group: list[Point], store: Store) -> dict[Name, Seeds]:
             if len(rows) == len(group) and all(list(s.clusters) == list(rows[0].clusters) for s in rows):
                 found[suite, metric, ALL] = over_seeds(rows)
     return found
+
+
+def runs(recipe: Recipe, store: Store) -> dict[int, Plan]:
+    """The recipe under each seed that something in the store was made with, where all that it measures is sealed."""
+    tried = sorted({m.seed for sealed in store.all() if (m := sealed.manifest).seed is not None} | {recipe.seed})
+    made = {seed: plans.make(recipe.model_copy(update={"seed": seed}), store) for seed in tried}
+    return {
+        seed: plan
+        for seed, plan in made.items()
+        if all(step.artifact for step in plan.steps.values() if step.kind in ("measure", "compare"))
+    }
+
+
+def comparisons(found: Mapping[int, Plan]) -> dict[str, dict[str, Any]]:
+    """By evaluate stage: its models side by side in the form of a `compare` report, each figure over several seeds.
+
+    Intervals are for a new seed and new prompts. Nothing is told of a stage whose models no seed changes.
+    """
+    told: dict[str, dict[str, Any]] = {}
+    for stage, spec in next(iter(found.values())).recipe.stages.items() if len(found) > 1 else ():
+        if isinstance(spec, EvaluateSpec) and any(_trained_apart(found, f"{stage}.{model}") for model in spec.models):
+            told[stage] = _compared(stage, spec, list(found.values()))
+    return {stage: report for stage, report in told.items() if report["rows"]}
+
+
+def _trained_apart(found: Mapping[int, Plan], step: str) -> bool:
+    edges = [plan.steps[step].edges["model"] for plan in found.values()]
+    keys = {plan.steps[edge.step].key for plan, edge in zip(found.values(), edges, strict=True) if edge.step}
+    return len(keys) == len(found)
+
+
+def _compared(stage: str, spec: EvaluateSpec, each: list[Plan]) -> dict[str, Any]:
+    baseline = spec.baseline or spec.models[0]
+    reports = {model: [_report(plan, f"{stage}.{model}")["suites"] for plan in each] for model in spec.models}
+    rows = []
+    for row in _report(each[0], stage)["rows"]:
+        suite, metric = row["suite"], row["metric"]
+        values: dict[str, Any] = {}
+        for model, bodies in reports.items() if row["slice"] == ALL else ():
+            if mean := _over(bodies, suite, metric):
+                values[model] = _json(mean)
+                if model != baseline and (less := _over(bodies, suite, metric, reports[baseline])):
+                    values[model]["difference"] = _json(less)
+        if values:
+            rows.append(row | {"values": values})
+    return {"baseline": baseline, "models": list(spec.models), "rows": rows}
+
+
+def _report(plan: Plan, step: str) -> dict[str, Any]:
+    artifact = plan.steps[step].artifact
+    assert artifact is not None
+    return read_report(artifact)
+
+
+def _over(
+    bodies: Sequence[Mapping[str, Any]], suite: str, metric: str, less: Sequence[Mapping[str, Any]] | None = None
+) -> Seeds | None:
+    """A figure over runs that were asked the same rows; with `less`, its difference, which needs the rows of both."""
+    told = [body[suite] for body in [*bodies, *(less or ())]]
+    if len({body["data"] for body in told}) > 1 or not all(ALL in body["metrics"].get(metric, {}) for body in told):
+        return None
+    samples = [sample_of(body["rows"], metric, ALL) for body in told]
+    rows: list[Sample] = [sample for sample in samples if sample and len(sample.values)]
+    if len(rows) == len(told) and all(list(sample.clusters) == list(rows[0].clusters) for sample in rows):
+        return over_seeds(rows[: len(bodies)], rows[len(bodies) :] or None)
+    return None if less else seeds_of([Estimate.from_json(body["metrics"][metric][ALL]) for body in told])
+
+
+def _json(found: Seeds) -> dict[str, Any]:
+    low, high = found.bounds()
+    return {"value": found.over.value, "low": low, "high": high, "n": found.within.n}

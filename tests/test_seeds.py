@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from align import seeds, sweep
+from align import cli, seeds, sweep
 from align.artifact.store import Store
 from align.cli import sweeping
+from align.recipe import load
 from tests.measuring import seal_reports, suite, write_recipe
 
 GOLD = {"0": [0.2, 0.4, 0.6], "1": [0.4, 0.6, 0.8]}
@@ -73,3 +74,50 @@ def test_one_model_asked_under_several_seeds_is_no_other_training_run(
         sweep.measured(variant, store, points)
     shown = [p for p in sweep.labelled(points, made, store) if p.model == "dpo"]
     assert len(shown) == 2 and seeds.summarised(shown, store) == []
+
+
+def seal_seeds(folder: Path, told: dict[int, dict[str, list[float]]]) -> Path:
+    """A recipe whose sft and dpo have these gold scores by seed; its base is the same under each."""
+    path = write_recipe(folder, [])
+    for seed, gold in told.items():
+        probes = {"base": suite({"gold": [0.1, 0.1, 0.1]})} | {m: suite({"gold": gold[m]}) for m in ("sft", "dpo")}
+        values = {m: {"value": 0.0, "n": 3} for m in probes}
+        joint = [{"suite": "probes", "metric": "gold", "slice": "all", "better": "higher", "values": values}]
+        seal_reports(load(path, [f"seed={seed}"]), {m: {"probes": s} for m, s in probes.items()}, joint=joint)
+    return path
+
+
+def test_runs_with_other_seeds_are_found_in_the_store_and_told_over_seeds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """dpo is better than base by .4 and .6 in the two seeds, which is .5 ± t(1) * .1 over seeds, and no model is base's."""
+    monkeypatch.chdir(tmp_path)
+    gold = {0: {"sft": [0.2, 0.4, 0.6], "dpo": [0.3, 0.5, 0.7]}, 7: {"sft": [0.4, 0.4, 0.4], "dpo": [0.7, 0.7, 0.7]}}
+    path = seal_seeds(tmp_path, gold)
+    store = Store(tmp_path / ".align")
+    found = seeds.runs(load(path), store)
+    assert list(found) == [0, 7]
+    report = seeds.comparisons(found)["evaluate"]
+    (row,) = report["rows"]
+    assert report["baseline"] == "base" and row["values"]["base"]["low"] == pytest.approx(0.1)
+    assert row["values"]["dpo"]["value"] == pytest.approx(0.6)
+    assert row["values"]["dpo"]["difference"]["value"] == pytest.approx(0.5)
+    report = seeds.comparisons(seeds.runs(load(path, ["stages.evaluate.baseline=sft"]), store))
+    assert report == {}  # another comparison was never made
+    assert seeds.comparisons({0: found[0]}) == {}
+
+
+def test_the_report_shows_several_seeds_where_there_are_several(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    one = {"sft": [0.2, 0.4, 0.6], "dpo": [0.3, 0.5, 0.7]}
+    path = seal_seeds(tmp_path, {0: one})
+    assert cli.run(["report", str(path)]) == 0
+    assert "Over 2 seeds" not in (tmp_path / "judged-report.html").read_text()
+    seal_seeds(tmp_path, {1: {"sft": [0.4, 0.4, 0.4], "dpo": [0.7, 0.7, 0.7]}})
+    assert cli.run(["report", str(path)]) == 0
+    page = (tmp_path / "judged-report.html").read_text()
+    assert "Over 2 seeds: 0, 1" in page
+    assert "0.60 ± 1.29" in page  # seeds .5 and .7: t(1) * .1; prompts, of the mean of both seeds: t(2) * .1 / sqrt(3)
+    assert "With figures over seeds 0 and 1." in capsys.readouterr().out

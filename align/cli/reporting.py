@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from align import gates, lineage, words
+from align import gates, lineage, seeds, words
 from align import plan as plans
 from align.artifact.store import Store
 from align.cli import opening
@@ -29,7 +29,9 @@ def report(given: str, overrides: list[str] | None, target: str | None, folder: 
     suites = generations.read(seen)
     packed = generations.packed(recipe.name, suites) if suites else ""
     commands = page.Commands(given, tuple(overrides or ()), folder)
-    text = page.write(plan, seen, store, commands, packed, gates.judge(recipe, plan.steps))
+    over = seeds.runs(recipe, store)
+    seeded = page.OverSeeds(tuple(over), seeds.comparisons(over))
+    text = page.write(plan, seen, store, commands, packed, gates.judge(recipe, plan.steps), seeded)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
     left = sum(s.sealed is None for s in seen.values())
@@ -37,7 +39,8 @@ def report(given: str, overrides: list[str] | None, target: str | None, folder: 
         print(json.dumps({"recipe": recipe.name, "file": str(path.absolute()), "bytes": len(text.encode())}))
         return
     missing = f" {words.plural(left, 'step')} of {len(seen)} still to run." if left else ""
-    print(f"Wrote {path} ({words.size(len(text.encode()))}).{missing} Open it in a browser.")
+    told = f" With figures over seeds {words.listed(map(str, over))}." if seeded.reports else ""
+    print(f"Wrote {path} ({words.size(len(text.encode()))}).{missing}{told} Open it in a browser.")
 
 
 def _nothing(given: str, store: Store, plan: Plan) -> UserError:

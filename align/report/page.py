@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,14 @@ class Commands:
         return " ".join(_quoted(part) for part in ("align", verb, reference, *more, *tail))
 
 
+@dataclass(frozen=True)
+class OverSeeds:
+    """What runs with these seeds say together: a report as `compare` makes it, for each evaluate stage."""
+
+    seeds: tuple[int, ...] = ()
+    reports: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+
+
 def _quoted(part: str) -> str:
     plain = all(c.isalnum() or c in "-_./:=@+,~%" for c in part)
     return part if plain and part else "'" + part.replace("'", "'\\''") + "'"
@@ -55,8 +64,10 @@ def write(
     commands: Commands,
     generations: str = "",
     judgement: Judgement | None = None,
+    over_seeds: OverSeeds | None = None,
 ) -> str:
     """The whole page, with `generations` as they were packed."""
+    over_seeds = over_seeds or OverSeeds()
     judgement = judgement or Judgement()
     style, script = _asset("report.css"), "\n".join(map(_asset, SCRIPTS))
     told: dict[str, Any] = {
@@ -69,6 +80,8 @@ def write(
         "levels": written.levels(judgement),
         "ledger": verdicts.ledger(seen),
         "tables": _tables(seen),
+        "seeds": over_seeds.seeds,
+        "seeded": [(stage, tables.comparison_tables(report)) for stage, report in over_seeds.reports.items()],
         "rewards": {n: tables.reward(s.report) for n, s in seen.items() if s.step.kind == "reward" and s.report},
         "drawing": graph.draw(plan),
         "generations": generations,
