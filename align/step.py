@@ -135,7 +135,7 @@ def open_inputs(job: Job, store: Store) -> tuple[Inputs, dict[str, Parent]]:
     for name, edge in job.edges.items():
         if "source" in edge:
             source = SourceInput(**edge["source"])
-            named[name] = source if job.kind == "prepare" else outside_model(source)
+            named[name] = source if name == "source" else outside_model(source)
             kind = source.kind
             parents[name] = Parent(source.digest, kind, source=source.location, revision=source.revision)
         else:

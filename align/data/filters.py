@@ -37,9 +37,13 @@ def always(row_type: str) -> list[Sieve]:
     return [_identical_sides] if row_type == "preference" else []
 
 
-def asked(filters: Filters) -> list[Sieve]:
-    """The filters asked for, the cheap ones first; the one that looks for copies last, so that it sees only what stays."""
-    sieves: list[Sieve] = [_length(each) for each in filters.length]
+def asked(filters: Filters, tokens: Callable[[str], int] | None = None) -> list[Sieve]:
+    """The filters asked for, the cheap ones first; the one that looks for copies last, so that it sees only what stays.
+
+    `tokens` counts those of a text; without it tokens are words, as rows of token ids are written.
+    """
+    units = {"characters": len, "words": _words, "tokens": tokens or _words}
+    sieves: list[Sieve] = [_length(each, units[each.unit]) for each in filters.length]
     if filters.language:
         sieves.append(_language(frozenset(filters.language)))
     if filters.duplicates:
@@ -54,7 +58,11 @@ def _identical_sides(row: Mapping[str, Any], texts: Texts) -> Found | None:
     return None
 
 
-def _length(limits: LengthFilter) -> Sieve:
+def _words(text: str) -> int:
+    return len(text.replace("\0", " ").split())
+
+
+def _length(limits: LengthFilter, measure: Callable[[str], int]) -> Sieve:
     """Whether each text asked about is neither too short nor too long."""
 
     def sieve(row: Mapping[str, Any], texts: Texts) -> Found | None:
@@ -64,7 +72,7 @@ def _length(limits: LengthFilter) -> Sieve:
             "row": ("".join((texts.prompt, *texts.answers)),),
         }
         for text in looked_at[limits.of]:
-            size = len(text) if limits.unit == "characters" else len(text.replace("\0", " ").split())
+            size = measure(text)
             if limits.min is not None and size < limits.min:
                 return Found(
                     f"length_{limits.of}_short",

@@ -2,7 +2,7 @@
 
 Which tokenizer made them they do not say. So their ids are held against the size of the model's, what they are trained to end
 with against its stop token, and a row is shown as text, for a person to see whether it reads as language; no more can be known.
-They are compared with one another by their ids, as texts are by their words, and with no text.
+They are compared with one another by their ids, as texts are by their words; with texts where a tokenizer is named for them.
 """
 
 from __future__ import annotations
@@ -85,6 +85,17 @@ def _real(attention: list[int]) -> tuple[int, int]:
 def as_words(row: Mapping[str, Any]) -> str:
     """The ids as words of a text, by which rows are compared."""
     return " ".join(map(str, row["input_ids"]))
+
+
+def as_text(row: Mapping[str, Any], tokenizer: Any) -> dict[str, Any]:
+    """What the ids stand for: a prompt and its completion where what comes first is not trained, else text."""
+    ids, on = row["input_ids"], row.get("completion_mask") or [1]
+    begin = on.index(1) if 1 in on else 0
+    asked, said = (tokenizer.decode(part, skip_special_tokens=True) for part in (ids[:begin], ids[begin:]))
+    if not begin:
+        return {"text": said}
+    turns = zip(("prompt", "completion"), ("user", "assistant"), (asked, said), strict=True)
+    return {name: [{"role": role, "content": text}] for name, role, text in turns}
 
 
 def count(words: str) -> int:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import Field, model_validator
 
-from align.specs.base import Port, RowType, Spec
+from align.specs.base import Model, Port, RowType, Spec
 from align.specs.filters import Filters
 
 # What `format:` may name, by row type; align/data/known_formats.py holds the converters.
@@ -41,6 +41,9 @@ class PrepareSpec(Spec):
     as_: RowType = Field(alias="as", description="the row type wanted")
     format: str | None = Field(None, description="a known format by name, where what is detected is not what is meant")
     columns: dict[str, str] = Field(default_factory=dict, description="our name: theirs")
+    tokenizer: Model | None = Field(
+        None, description="the model whose tokenizer counts tokens of text, and reads token ids for against"
+    )
     filters: Filters = Field(default_factory=Filters, description="rows to leave out: length, language, duplicates")
     weights: Literal["refuse", "ignore", "resample"] = Field(
         "refuse", description="of rows: no stage weighs its loss; resample repeats or leaves out rows in proportion"
@@ -75,13 +78,30 @@ class PrepareSpec(Spec):
     def _tokens_are_no_text(self) -> PrepareSpec:
         units = {each.unit for each in self.filters.length}
         if self.as_ != "tokens":
-            if "tokens" in units:
-                raise ValueError("a length in tokens is known of as: tokens alone; count characters or words")
+            if "tokens" in units and not self.tokenizer:
+                raise ValueError(
+                    "a length in tokens depends on the tokenizer: name the model whose it is, e.g. tokenizer: base; "
+                    "or count characters or words"
+                )
             return self
-        if self.against or self.filters.language:
-            raise ValueError("token ids cannot be held against texts or languages: leave against and language out")
+        if self.against and not self.tokenizer:
+            raise ValueError(
+                "token ids are held against texts as the text that they stand for: name the model whose tokenizer made "
+                "them, e.g. tokenizer: base; or leave against out"
+            )
+        if self.filters.language:
+            raise ValueError("the language of token ids is not looked for: leave language out")
         if units - {"tokens"} or any(each.of != "row" for each in self.filters.length):
             raise ValueError("the length of token ids is said of: row, unit: tokens")
+        return self
+
+    @model_validator(mode="after")
+    def _tokenizer_is_used(self) -> PrepareSpec:
+        counts = self.as_ != "tokens" and any(each.unit == "tokens" for each in self.filters.length)
+        if self.tokenizer and not counts and not (self.as_ == "tokens" and self.against):
+            raise ValueError(
+                "tokenizer is for as: tokens with against, and for filters of text with unit: tokens; here it does nothing"
+            )
         return self
 
     @model_validator(mode="after")

@@ -2,9 +2,10 @@
 
 Reads one source: a file, a folder, a hub data set or the bundled world. Writes rows-train.parquet and, with a holdout,
 rows-holdout.parquet; report.json, with all that was counted; README.md, the same for people; quarantine.jsonl, where rows
-repeat questions of `against`. No model takes part. Memory does not grow with the rows, but for hashes: 50 bytes a row, 50 more
-a pair, 60 more a row with `filters: {duplicates: ...}`; for near duplicates about 40 and 4 for each distinct word of a row, with
-a holdout as much again for its prompt.
+repeat questions of `against`. No model takes part, but for the tokenizer of the one that `tokenizer` names: it counts the
+tokens of texts, and reads token ids that are held against texts. Memory does not grow with the rows, but for hashes: 50 bytes
+a row, 50 more a pair, 60 more a row with `filters: {duplicates: ...}`; for near duplicates about 40 and 4 for each distinct
+word of a row, with a holdout as much again for its prompt.
 
 Nothing changes silently: the detected format (or the one that `format` names) and the columns that are not used are told;
 rows that are not of the wanted type, pairs with two identical sides and rows that a filter leaves out are counted by reason,
@@ -23,8 +24,9 @@ near, and the same for each reference (leakage/REFERENCE/rows).
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -33,7 +35,7 @@ import numpy as np
 
 from align import quickstart
 from align.artifact.inputs import Inputs, SourceInput
-from align.data import card, filters, pair_health, slices
+from align.data import card, filters, pair_health, slices, token_rows
 from align.data.conversations import CannotConvert
 from align.data.files import RawRow
 from align.data.formats import Format, detect
@@ -52,6 +54,7 @@ from align.data.store_rows import RowWriter, part_file
 from align.data.store_rows import read_rows as read_sealed
 from align.data.weights import copies
 from align.errors import DataError, Stopped
+from align.models.tokenizer import load_tokenizer
 from align.schema import is_row, problem_of, row_problem
 from align.specs.prepare import PrepareSpec
 from align.tracking import Tracker
@@ -71,9 +74,10 @@ def run(spec: PrepareSpec, inputs: Inputs, out: Path, tracker: Tracker) -> dict[
 
     ledger, statistics = Ledger(), RowStatistics(spec.as_)
     health = PairHealth() if spec.as_ == "preference" else None
-    with _scan(spec, inputs, out) as scan:
+    tokenizer = load_tokenizer(inputs.model("tokenizer")) if spec.tokenizer else None
+    with _scan(spec, inputs, out, tokenizer) as scan:
         with RowWriter(out, spec.as_, [_STAGED]) as writer, _rare_collections():
-            for raw, row, texts in _kept(form.units(chain(first, raw_rows)), form, spec, ledger, tracker):
+            for raw, row, texts in _kept(form.units(chain(first, raw_rows)), form, spec, ledger, tracker, tokenizer):
                 size = statistics.add(row, texts, raw.number)
                 if health:
                     health.add(row, texts, raw.number, raw.values)
@@ -108,11 +112,11 @@ def _read(source: SourceInput, spec: PrepareSpec) -> Iterator[RawRow]:
 
 
 def _kept(
-    units: Iterator[RawRow], form: Format, spec: PrepareSpec, ledger: Ledger, tracker: Tracker
+    units: Iterator[RawRow], form: Format, spec: PrepareSpec, ledger: Ledger, tracker: Tracker, tokenizer: Any
 ) -> Iterator[tuple[RawRow, Row, Texts]]:
     """The rows that stay, with where they come from and their texts; the ledger knows of the others."""
     fits, texts_in = is_row(spec.as_), texts_of(spec.as_)
-    sieves = [*filters.always(spec.as_), *filters.asked(spec.filters)]
+    sieves = [*filters.always(spec.as_), *filters.asked(spec.filters, _counter(spec, tokenizer))]
     for raw in units:
         for row in _converted(raw, form, ledger):
             source = row.get("source")
@@ -120,6 +124,9 @@ def _kept(
                 problem = row_problem(spec.as_, row, raw.file, raw.number)
                 assert problem is not None
                 ledger.drop(problem, source)
+                continue
+            if foreign := _foreign(row, spec, tokenizer):
+                ledger.drop(problem_of(raw.file, raw.number, "input_ids", foreign, "input_ids_unknown"), source)
                 continue
             texts = texts_in(row)
             why = next((found for sieve in sieves if (found := sieve(row, texts))), None)
@@ -136,6 +143,19 @@ def _kept(
             tracker.progress(ledger.read, spec.limit or 0, dropped=ledger.dropped)
             if tracker.stop_requested:
                 raise Stopped
+
+
+def _counter(spec: PrepareSpec, tokenizer: Any) -> Callable[[str], int] | None:
+    """Tokens of a text by itself, without a template around it; None where rows are token ids, or nobody asks."""
+    if tokenizer is None or spec.as_ == "tokens":
+        return None
+    return lambda text: len(tokenizer(text.replace("\0", "\n"), add_special_tokens=False)["input_ids"])
+
+
+def _foreign(row: Row, spec: PrepareSpec, tokenizer: Any) -> str:
+    """What is wrong with token ids that the tokenizer named for them does not know."""
+    token = token_rows.unknown_to(row, tokenizer) if tokenizer is not None and spec.as_ == "tokens" else None
+    return "" if token is None else f"holds token {token:,}, and {spec.tokenizer} knows those below {len(tokenizer):,}"
 
 
 def _converted(raw: RawRow, form: Format, ledger: Ledger) -> list[Row]:
@@ -155,7 +175,7 @@ def _converted(raw: RawRow, form: Format, ledger: Ledger) -> list[Row]:
     return []
 
 
-def _scan(spec: PrepareSpec, inputs: Inputs, out: Path) -> Scan:
+def _scan(spec: PrepareSpec, inputs: Inputs, out: Path, tokenizer: Any) -> Scan:
     """What holds the rows against each other, and against the questions of other data entries."""
     questions = Questions()
     for place, name in enumerate(spec.against):
@@ -163,7 +183,8 @@ def _scan(spec: PrepareSpec, inputs: Inputs, out: Path) -> Scan:
         for number, row in enumerate(read_sealed(source.files, source.type), 1):
             questions.add(name, number, question(row))
     policy = Policy(spec.leaks, spec.near_duplicates, spec.holdout, spec.split_seed)
-    return Scan(policy, questions.sealed() if spec.against else None, spec.against, out)
+    read = partial(token_rows.as_text, tokenizer=tokenizer) if spec.as_ == "tokens" and tokenizer else None
+    return Scan(policy, questions.sealed() if spec.against else None, spec.against, out, read)
 
 
 def _leave_out(scan: Scan, verdict: Verdict, spec: PrepareSpec, ledger: Ledger, out: Path) -> None:

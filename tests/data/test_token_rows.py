@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
+from align import plan as plans
 from align.artifact.inputs import Inputs, RowsInput, SourceInput
+from align.artifact.store import Store
 from align.data.conversations import CannotConvert
 from align.data.formats import detect
 from align.data.render import render_rows
-from align.data.store_rows import part_file, read_rows
+from align.data.store_rows import RowWriter, part_file, read_rows
 from align.data.token_rows import token_row
-from align.errors import DataError
+from align.errors import DataError, RecipeError
 from align.inspection import view
 from align.models.tokenizer import load_tokenizer
+from align.recipe import load
 from align.schema import row_problem
 from align.specs import PrepareSpec, PretrainSpec, SftSpec
 from align.stages import prepare, pretrain, sft
@@ -195,14 +199,90 @@ def test_rows_of_ids_are_split_counted_and_filtered_by_their_tokens(world: dict[
 
 
 @pytest.mark.parametrize(
-    "more",
-    [{"against": ["ifeval"]}, {"filters": {"language": "en"}}, {"filters": {"length": {"max": 5}}}],
+    ("more", "said"),
+    [
+        ({"against": ["ifeval"]}, "e.g. tokenizer: base; or leave against out"),
+        ({"filters": {"language": "en"}}, "the language of token ids"),
+        ({"filters": {"length": {"max": 5}}}, "the length of token ids"),
+        ({"tokenizer": "base"}, "here it does nothing"),
+        ({"as": "text", "tokenizer": "base"}, "here it does nothing"),
+        ({"as": "text", "filters": {"length": {"unit": "tokens", "max": 5}}}, "tokenizer: base; or count characters"),
+    ],
 )
-def test_what_only_text_has_is_refused_of_ids(more: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError, match="token ids"):
+def test_what_only_text_or_only_a_tokenizer_has_is_refused_without(more: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
         PrepareSpec(source="x", **{"as": "tokens", **more})
-    with pytest.raises(ValidationError, match="as: tokens alone"):
-        PrepareSpec(source="x", **{"as": "text", "filters": {"length": {"unit": "tokens", "max": 5}}})
+
+
+def with_tokenizer(
+    world: dict[str, Any], folder: Path, rows: list[dict[str, Any]], *references: dict[str, Any], **settings: Any
+) -> dict[str, float]:
+    """Metrics of prepared rows for which the tokenizer of the base is named; `references`: prompts they are held against."""
+    folder.mkdir()
+    write(folder / "rows.jsonl", rows)
+    named: dict[str, Any] = {"tokenizer": world["base"]}
+    if references:
+        with RowWriter(folder, "prompt", ["asked"]) as writer:
+            for row in references:
+                writer.write("asked", row)
+        named["against.0"] = RowsInput("asked", (part_file(folder, "asked"),), "prompt", len(references), "d")
+        settings["against"] = ["asked"]
+    spec = PrepareSpec(source="rows.jsonl", tokenizer="base", **settings)
+    named["source"] = SourceInput("file", str(folder / "rows.jsonl"), None, None, "d")
+    return prepare.run(spec, Inputs(named, folder), folder, Recorder())  # type: ignore[arg-type]
+
+
+def test_ids_are_held_against_texts_by_the_tokenizer_named_for_them(world: dict[str, Any], tmp_path: Path) -> None:
+    rows = made_elsewhere(world["base"].path)
+    leaked = {"prompt": chats(24)[3]["messages"][:1]}
+    told = with_tokenizer(world, tmp_path / "out", rows, leaked, **{"as": "tokens"})
+    asked = leaked["prompt"][0]["content"]
+    same = sum(row["messages"][0]["content"] == asked for row in chats(24))
+    assert told["leakage/rows"] == same >= 1 and told["rows/train"] == 24 - same
+    (line, *_) = (tmp_path / "out" / "quarantine.jsonl").read_text().splitlines()
+    assert asked in json.loads(line)["values"]["prompt"][0]["content"]
+
+
+def test_ids_that_the_tokenizer_named_for_them_does_not_know_are_broken_rows(
+    world: dict[str, Any], tmp_path: Path
+) -> None:
+    rows = [*made_elsewhere(world["base"].path), {"input_ids": [5, 49_151]}]
+    with pytest.raises(DataError, match=r"49,151, and base knows those below"):
+        with_tokenizer(world, tmp_path / "out", rows, {"prompt": chats(1)[0]["messages"][:1]}, **{"as": "tokens"})
+
+
+def test_text_is_filtered_by_its_tokens_where_a_tokenizer_is_named(world: dict[str, Any], tmp_path: Path) -> None:
+    tokenizer = load_tokenizer(world["base"])
+    rows = texts(24)
+    counts = sorted(len(tokenizer(row["text"], add_special_tokens=False)["input_ids"]) for row in rows)
+    most = counts[len(counts) // 2]
+    told = with_tokenizer(
+        world, tmp_path / "out", rows, **{"as": "text", "filters": {"length": {"unit": "tokens", "max": most}}}
+    )
+    assert told["rows/train"] == sum(count <= most for count in counts) < 24
+
+
+def test_a_recipe_names_the_tokenizer_as_any_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "t.jsonl", texts(3))
+    recipe = """\
+name: r
+base: ./model
+data: {t: {source: t.jsonl, as: text, tokenizer: base, filters: {length: {unit: tokens, max: 9}}}}
+stages: {more: {kind: pretrain, model: base, data: t, learning_rate: 1e-3}}
+"""
+    (tmp_path / "r.yaml").write_text(recipe)
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    keys = []
+    for content in ("{}", '{"other": 1}'):
+        (tmp_path / "model" / "tokenizer.json").write_text(content)
+        plan = plans.make(load("r.yaml"), Store(tmp_path / ".align"))
+        keys.append(plan.steps["t"].key)
+    assert len(set(keys)) == 2, "another tokenizer leaves out other rows"
+    (tmp_path / "r.yaml").write_text(recipe.replace("tokenizer: base", "tokenizer: bse"))
+    with pytest.raises(RecipeError, match=r"data\.t\.tokenizer.*Did you mean base"):
+        load("r.yaml")
 
 
 def test_inspect_shows_ids_as_text_and_says_what_is_not_known(world: dict[str, Any], tmp_path: Path) -> None:

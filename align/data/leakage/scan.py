@@ -11,7 +11,7 @@ duplicates.py): about 20 bytes a row, and 4 for each distinct word of it and of 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -38,6 +38,7 @@ _WHY = {
     "near_duplicate": "says nearly the same as row {:,}",
 }
 
+Read = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 Leaks = Literal["quarantine", "keep", "refuse"]
 Duplicates = Literal["count", "drop", "ignore"]
 
@@ -64,8 +65,12 @@ class Verdict:
 
 
 class Scan:
-    def __init__(self, policy: Policy, index: QuestionIndex | None, references: list[str], folder: Path) -> None:
-        self._policy, self._index = policy, index
+    """`read`: how a row says what the index asks for, where it is not by its own words."""
+
+    def __init__(
+        self, policy: Policy, index: QuestionIndex | None, references: list[str], folder: Path, read: Read | None = None
+    ) -> None:
+        self._policy, self._index, self._read = policy, index, read
         self.evidence = Evidence(folder, references, kept=policy.leaks == "keep")
         self._waiting: list[tuple[Mapping[str, Any], str, int]] = []
         self._rows, self._prompts, self._places = Texts(), Texts(), array("Q")
@@ -95,7 +100,9 @@ class Scan:
         if rows and (self._index or self._policy.duplicates != "ignore"):
             said = [turns(row) for row in rows]
             found = words(text for texts in said for text in texts)
-            if self._index:
+            if self._index and self._read:
+                self._look_up(self._index, *_compared([self._read(row) for row in rows]))
+            elif self._index:
                 self._look_up(self._index, said, asked, found)
             if self._policy.duplicates != "ignore":
                 self._sketch_rows(rows, said, found)
@@ -112,7 +119,8 @@ class Scan:
             by_row.setdefault(match.row, []).append((match, index.sources[match.question]))
         for place, matches in by_row.items():
             self._leaked.append(len(self._origins) + place)
-            self.evidence.add(*self._waiting[place], matches)
+            row, file, number = self._waiting[place]
+            self.evidence.add(self._read(row) if self._read else row, file, number, matches)
 
     def _sketch_rows(self, rows: list[Mapping[str, Any]], said: list[list[str]], found: Words) -> None:
         """The words of a rejected answer, and of an answer judged otherwise, count as other words.
@@ -190,6 +198,11 @@ class Scan:
                 f"{largest:,} of {len(groups.near):,} prompts are nearly the same and fall on one side of the split"
             )
         return decides < np.uint64(int(holdout * 2**64))
+
+
+def _compared(rows: list[Mapping[str, Any]]) -> tuple[list[list[str]], list[str], Words]:
+    said = [turns(row) for row in rows]
+    return said, [question(row) for row in rows], words(text for texts in said for text in texts)
 
 
 class _Origins:
