@@ -154,7 +154,9 @@ def _counter(spec: PrepareSpec, tokenizer: Any) -> Callable[[str], int] | None:
 
 def _foreign(row: Row, spec: PrepareSpec, tokenizer: Any) -> str:
     """What is wrong with token ids that the tokenizer named for them does not know."""
-    token = token_rows.unknown_to(row, tokenizer) if tokenizer is not None and spec.as_ == "tokens" else None
+    if tokenizer is None or spec.as_ != "tokens":
+        return ""
+    token = token_rows.unknown_to(row, tokenizer)
     return "" if token is None else f"holds token {token:,}, and {spec.tokenizer} knows those below {len(tokenizer):,}"
 
 
