@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
+from collections.abc import Iterator
+from multiprocessing import spawn
 from typing import Any
 
 os.environ.update(
@@ -28,6 +31,18 @@ def _loopback_only(self: socket.socket, address: object) -> object:
 def _hermetic(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket.socket, "connect", _loopback_only)
     monkeypatch.delenv("ALIGN_STORE", raising=False)
+
+
+@pytest.fixture
+def warm_python(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What the test starts by sys.executable, or as a child of multiprocessing, has its imports done (tests/warm.py)."""
+    from tests import warm
+
+    monkeypatch.setattr(sys, "executable", warm.python())
+    before = spawn.get_executable()
+    spawn.set_executable(sys.executable)
+    yield
+    spawn.set_executable(before)
 
 
 @pytest.fixture(scope="session")

@@ -25,6 +25,7 @@ APIS = {"models": "model", "datasets": "dataset"}
 class Hub:
     """Repositories by (kind, id), each with the files of its one commit; `moved` forwards old ids; `delay` seconds a request."""
 
+    port: int = 0  # any that is free
     repositories: dict[tuple[str, str], dict[str, bytes]] = field(default_factory=dict)
     moved: dict[str, str] = field(default_factory=dict)
     delay: float = 0.0
@@ -43,7 +44,7 @@ class Hub:
 
     @contextmanager
     def serving(self) -> Iterator[str]:
-        server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": self}))
+        server = ThreadingHTTPServer(("127.0.0.1", self.port), type("Handler", (_Handler,), {"hub": self}))
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from align.errors import ModelError
 from align.launch.service import Service
 from align.models.load import load_model, save_model
 from align.models.tokenizer import load_tokenizer
+from tests import warm
 from tests.tiny import write_base
 
 SAY = {"do": "say", "temperature": 1.0, "max_new_tokens": 12, "seed": 0}
@@ -91,7 +91,7 @@ def test_a_service_passes_on_our_errors_and_what_a_dead_child_said(
 
 
 def test_chat_works_in_a_pipe_and_prints_only_answers(base: ModelInput) -> None:
-    command = [sys.executable, "-c", "from align.cli import main; main()", "chat", str(base.path)]
+    command = [warm.python(), "-c", "from align.cli import main; main()", "chat", str(base.path)]
     done = subprocess.run(
         [*command, "--temperature", "1", "--max-new-tokens", "12"],
         input="red cat\n/reset\nred cat\n/exit\nnever read\n", capture_output=True, text=True, check=False,

@@ -1,4 +1,8 @@
-"""Whole runs through the command line, on a world so small that a step takes about a second."""
+"""Whole runs through the command line, on a world so small that a step takes about a second.
+
+The run that all others are held against, one that is killed, and those that are stopped by a signal to all of their processes
+are started as a person starts them; the others by a Python whose imports are done (tests/warm.py).
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,7 @@ import pytest
 
 from align.artifact.store import Store
 from align.specs.told import meant
+from tests import warm
 
 RECIPE = """\
 name: tiny
@@ -50,9 +55,11 @@ stages:
 STEPS = ["corpus", "chat", "pairs", "probes", "pretrain", "sft", "dpo", "evaluate.sft", "evaluate.dpo", "evaluate"]
 
 
-def align(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def align(
+    folder: Path, *arguments: str, python: str | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "align", *arguments],
+        [python or warm.python(), "-m", "align", *arguments],
         cwd=folder,
         env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
         capture_output=True,
@@ -86,7 +93,7 @@ def home(tmp_path: Path, name: str) -> Path:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = home(tmp_path_factory.mktemp("pipeline"), "undisturbed")
-    done = run(folder)
+    done = align(folder, "run", "tiny.yaml", python=sys.executable)
     assert done.returncode == 0, done.stderr + done.stdout
     return folder
 
@@ -106,7 +113,7 @@ def test_no_metric_that_a_step_tells_is_taken_for_a_misspelt_one(undisturbed: Pa
 def test_the_second_run_runs_nothing(undisturbed: Path) -> None:
     before = digests(undisturbed)
     began = time.monotonic()
-    again = run(undisturbed, "--json")
+    again = align(undisturbed, "run", "tiny.yaml", "--json", python=sys.executable)
     seconds = time.monotonic() - began
     assert again.returncode == 0, again.stderr
     assert {s["action"] for s in json.loads(again.stdout)["steps"]} == {"reuse"}
@@ -155,10 +162,10 @@ def test_the_table_of_the_evaluation_has_every_model_suite_and_interval(undistur
             assert found["low"] <= found["value"] <= found["high"] and found["n"] > 0
 
 
-def kill_during(folder: Path, step: str, *arguments: str) -> None:
+def kill_during(folder: Path, step: str, python: str) -> None:
     """Starts a run and kills it, runner and step together, once `step` has a checkpoint."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "align", "run", "tiny.yaml", *arguments],
+        [python, "-m", "align", "run", "tiny.yaml"],
         cwd=folder,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stdout=subprocess.DEVNULL,
@@ -178,7 +185,7 @@ def kill_during(folder: Path, step: str, *arguments: str) -> None:
 @pytest.mark.parametrize("step", ["pretrain", "sft", "dpo"])
 def test_a_killed_run_goes_on_and_ends_with_the_same_digests(undisturbed: Path, tmp_path: Path, step: str) -> None:
     folder = home(tmp_path, "killed")
-    kill_during(folder, step)
+    kill_during(folder, step, sys.executable if step == "sft" else warm.python())
     planned = json.loads(align(folder, "plan", "tiny.yaml", "--json").stdout)
     reason = next(s["reason"] for s in planned["steps"] if s["name"] == step)
     assert reason == "was interrupted; goes on from its last checkpoint"
@@ -241,7 +248,7 @@ def test_a_stopped_run_saves_ends_with_its_code_and_goes_on(
 def test_a_second_runner_on_the_same_step_is_refused(undisturbed: Path, tmp_path: Path) -> None:
     folder = home(tmp_path, "busy")
     first = subprocess.Popen(
-        [sys.executable, "-m", "align", "run", "tiny.yaml", "stages.pretrain.max_steps=100000", "--until", "pretrain"],
+        [warm.python(), "-m", "align", "run", "tiny.yaml", "stages.pretrain.max_steps=100000", "--until", "pretrain"],
         cwd=folder,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stdout=subprocess.DEVNULL,
@@ -306,7 +313,7 @@ def test_a_killed_rank_ends_the_step_in_bounded_time(undisturbed: Path, tmp_path
     subprocess.run(["cp", "-r", str(undisturbed / ".align"), str(folder / ".align")], check=True)
     more = ["stages.sft.devices=2", "stages.sft.micro_batch_size=2", "stages.sft.max_steps=5000", "--only", "sft"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "align", "run", "tiny.yaml", *more],
+        [warm.python(), "-m", "align", "run", "tiny.yaml", *more],
         cwd=folder,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,

@@ -19,6 +19,7 @@ import yaml
 from align import plan as plans
 from align import recipe
 from align.artifact.store import Store
+from tests import warm
 
 ROOT = Path(__file__).parents[1]
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
@@ -102,7 +103,10 @@ def folder_with_recipes(path: Path) -> Path:
 
 
 def shell(command: str, folder: Path) -> None:
-    scripts = str(Path(sys.executable).parent)
+    scripts = folder.parent / "scripts"
+    scripts.mkdir(exist_ok=True)
+    (scripts / "align").write_text(f'#!/bin/sh\nexec {warm.python()} -m align "$@"\n')
+    (scripts / "align").chmod(0o755)
     environment = {**os.environ, "OVERRIDES": SMALL, "PATH": f"{scripts}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         ["bash", "-ec", command], cwd=folder, env=environment, capture_output=True, text=True, check=False

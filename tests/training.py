@@ -16,6 +16,7 @@ from align.artifact.inputs import ModelInput, RowsInput
 from align.models.load import load_model
 from align.specs import DpoSpec, SftSpec
 from align.stages import dpo, sft
+from tests import warm
 from tests.tiny import Recorder, inputs
 
 
@@ -42,7 +43,7 @@ def assert_two_processes_train_as_one(
 ) -> None:
     run = {"sft": sft_run, "dpo": dpo_run}[kind]
     alone = run(tuned, folder / "alone", max_steps=4, micro_batch_size=micro_batch_size, batch_size=8)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", __file__]
+    command = [warm.python(), "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", __file__]
     names = ("chats", "held") if kind == "sft" else ("pairs", "held pairs")
     folders = [tuned["base" if kind == "sft" else "sft"].path, *(tuned[name].files[0] for name in names)]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"}

@@ -14,6 +14,8 @@ from align.bench.plans import Contender, Options, contenders
 from align.cli.app import app
 from align.errors import UserError
 
+pytestmark = pytest.mark.usefixtures("warm_python")  # each contender is a process of its own
+
 
 def bench(*arguments: str) -> Any:
     done = CliRunner().invoke(app, ["bench", *arguments, "--size", "tiny", "--json"], catch_exceptions=False)

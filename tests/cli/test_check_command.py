@@ -11,6 +11,7 @@ from tests.cli.conftest import Align
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm_python")
 def test_a_problem_ends_in_exit_code_2_and_says_what_to_do(here: Path, align: Align) -> None:
     rows = [{"frage": f"What is {i}?", "antwort": f"It is {i}."} for i in range(40)]
     (here / "qa.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -30,6 +30,7 @@ def cast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm_python")
 def test_votes_become_a_sealed_data_entry_that_a_recipe_reuses(cast: Path, align: Align) -> None:
     told = align("votes", "v.jsonl", "small.yaml")
     assert told.code == 0, told.err

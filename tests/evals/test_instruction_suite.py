@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from align.evals.measured import summarize
 from align.rollout.engine import Completion
 from align.specs import suites
 from align.specs.suites import InstructionSuite
+from tests import warm
 from tests.subjects import asked, user
 from tests.tiny import write_base
 
@@ -108,7 +108,7 @@ def test_rows_as_ifeval_has_them_run_through_the_command_line(tmp_path: Path) ->
         "     suites: {instruction: {data: prompts, max_new_tokens: 8}}}\n"
         "gates:\n  - base.instruction.instruction_strict.punctuation >= 0\n"
     )
-    command = [sys.executable, "-m", "align", "run", "tiny.yaml"]
+    command = [warm.python(), "-m", "align", "run", "tiny.yaml"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 

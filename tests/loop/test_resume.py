@@ -20,6 +20,7 @@ from align.models.load import load_model, save_model
 from align.models.tokenizer import load_tokenizer
 from align.specs import DpoSpec, SftSpec
 from align.stages import dpo, sft
+from tests import warm
 from tests.tiny import Recorder, chats, inputs, pairs, rankings, weights, write_base, write_rows
 
 LORA = {"r": 4, "dropout": 0.2}
@@ -211,7 +212,7 @@ def test_a_loss_that_is_not_finite_stops_training_and_says_where(world: dict[str
 @pytest.mark.parametrize("crash", ["step 8", "checkpoint-weights", "checkpoint-unmarked"])
 def test_a_killed_run_resumes_to_the_same_bytes(world: dict[str, Any], tmp_path: Path, crash: str) -> None:
     sft_run(world, tmp_path / "whole", Recorder())
-    command = [sys.executable, __file__, str(world["base"].path), *(str(world[n].files[0]) for n in ("chats", "held"))]
+    command = [warm.python(), __file__, str(world["base"].path), *(str(world[n].files[0]) for n in ("chats", "held"))]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     environment |= {"KILL_AT": crash.removeprefix("step ")} if crash.startswith("step") else {"ALIGN_CRASH_AT": crash}
     killed = subprocess.run([*command, str(tmp_path / "cut")], env=environment, check=False)

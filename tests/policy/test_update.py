@@ -178,6 +178,7 @@ def _two_ranks(rank: int, port: int, folder: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm_python")
 def test_two_ranks_of_four_take_the_step_of_one_rank_of_eight(tmp_path) -> None:
     """Whitening, denominators and gradients are the whole minibatch's: the SGD step at rate 1 is the gradient itself."""
     from safetensors.torch import load_file

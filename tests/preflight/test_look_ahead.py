@@ -64,6 +64,7 @@ def run(base: Path, answer: str) -> Listener:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm_python")
 def test_a_later_stages_fault_stops_a_run_before_anything_trains(base: Path, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)
     told = run(base, "warm<|end|>dog")
@@ -73,6 +74,7 @@ def test_a_later_stages_fault_stops_a_run_before_anything_trains(base: Path, tmp
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm_python")
 def test_a_sound_run_goes_on_and_is_told_what_may_be_learnt_by_heart(
     base: Path, tmp_path: Path, monkeypatch: Any
 ) -> None:
