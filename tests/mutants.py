@@ -1,30 +1,17 @@
 """One-line mistakes, each with the test that catches it: `python -m tests.mutants [NAME ...]` prints which survive.
 
-The package and its tests are copied to a temporary folder; each mistake is made there in turn and its test is run in a fork
-of a process that has only imported the libraries, so that a mistake costs about a second. A mistake survives where its test
-passes; the text to be replaced must stand in its file exactly once, so that the table cannot rot in silence.
+tests/mutating.py makes them. A mistake survives where its test passes; the text to be replaced must stand in its file exactly
+once, so that the table cannot rot in silence.
 """
 
 from __future__ import annotations
 
-import compileall
-import importlib
 import json
 import os
-import py_compile
-import shutil
-import signal
 import sys
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
-COPIED = ("align", "tests", "data_schemas", "pyproject.toml")
-LIBRARIES = ("torch", "transformers", "peft", "safetensors.torch", "pyarrow.parquet", "pytest", "numpy", "pydantic")
-LIBRARIES += ("transformers.models.llama.modeling_llama", "transformers.generation.utils", "trl.trainer.dpo_config")
-LIBRARIES += ("trl.trainer.sft_config", "trl.trainer.reward_config", "datasets", "jsonschema_rs", "wandb")
-SECONDS = 60  # a test that takes longer has caught the mistake, too
+from tests.mutating import surviving
 
 
 @dataclass(frozen=True)
@@ -636,7 +623,7 @@ MUTANTS = [
             "a resumed pass is drawn again",
             "lambda: int(self.state.epoch or 0)",
             "lambda: self.state.global_step",
-            "test_a_stopped_run_resumes_to_the_same_bytes",
+            "test_a_stopped_run_resumes_to_the_same_bytes[dpo on rankings]",
         ),
     ),
     *_of(
@@ -951,56 +938,9 @@ def main() -> None:
     os.environ.update(
         PYTEST_DISABLE_PLUGIN_AUTOLOAD="1", OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false"
     )
-    for name in LIBRARIES:
-        importlib.import_module(name)
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder)
-        for name in COPIED:
-            source = ROOT / name
-            if source.is_dir():
-                shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-            else:
-                shutil.copy(source, copy / name)
-        pyc = compileall.compile_dir(copy, quiet=2, invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH)
-        assert pyc, "a file of the copy does not compile"
-        chosen = [m for m in MUTANTS if not sys.argv[1:] or m.name in sys.argv[1:]]
-        baseline = _run(copy, sorted({m.test for m in chosen}), 240)
-        survived = [m.name for m in chosen if _survives(copy, m)] if baseline == 0 else []
-    sys.stdout.write(json.dumps({"baseline": baseline, "survived": survived, "mutants": len(chosen)}) + "\n")
-
-
-def _survives(copy: Path, mutant: Mutant) -> bool:
-    path = copy / mutant.file
-    text = path.read_text()
-    if text.count(mutant.old) != 1:
-        raise SystemExit(f"{mutant.name}: {mutant.old!r} stands {text.count(mutant.old)} times in {mutant.file}")
-    path.write_text(text.replace(mutant.old, mutant.new))
-    try:
-        return _run(copy, [mutant.test], SECONDS) == 0
-    finally:
-        path.write_text(text)
-
-
-def _run(copy: Path, nodes: list[str], seconds: int) -> int:
-    """Exit code of the tests in a fork that sees the copy alone."""
-    child = os.fork()
-    if child == 0:
-        signal.alarm(seconds)
-        os.chdir(copy)
-        sys.path[:] = [str(copy), *(p for p in sys.path if Path(p or ".").resolve() != ROOT)]
-        with Path(os.devnull).open("w") as nowhere:
-            os.dup2(nowhere.fileno(), 1)
-            os.dup2(nowhere.fileno(), 2)
-        for name in [n for n in sys.modules if n.split(".")[0] in ("align", "tests")]:
-            del sys.modules[name]
-        import pytest
-
-        code = pytest.main(["-q", "-x", "-o", "addopts=", "-p", "no:cacheprovider", *nodes])
-        module = sys.modules.get("align")
-        inside = module is not None and str(module.__file__).startswith(str(copy))
-        os._exit(int(code) if inside or code else 99)
-    _, status = os.waitpid(child, 0)
-    return os.waitstatus_to_exitcode(status)
+    chosen = [m for m in MUTANTS if not sys.argv[1:] or m.name in sys.argv[1:]]
+    baseline, survived = surviving(chosen)
+    print(json.dumps({"baseline": baseline, "survived": survived, "mutants": len(chosen)}))
 
 
 if __name__ == "__main__":
