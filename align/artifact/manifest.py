@@ -108,9 +108,10 @@ def verify(folder: Path, manifest: Manifest) -> None:
         raise ArtifactError(str(folder / name), "the file is missing", "", remedy)
     for name in sorted(set(present) - set(manifest.files)):
         raise ArtifactError(str(folder / name), "the file does not belong to the sealed artifact", "", remedy)
-    for name, entry in manifest.files.items():
+    found = digests.of_each([present[name] for name in manifest.files])
+    for (name, entry), digest in zip(manifest.files.items(), found, strict=True):
         path = present[name]
-        if path.stat().st_size != entry["size"] or digests.of_file(path) != entry["sha256"]:
+        if path.stat().st_size != entry["size"] or digest != entry["sha256"]:
             raise ArtifactError(str(path), "its content does not match the hash in the manifest", "", remedy)
     if content_digest(manifest.files) != manifest.digest:
         raise ArtifactError(str(folder / NAME), "its digest does not match its list of files", "", remedy)

@@ -14,7 +14,6 @@ import os
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from align.artifact import crash, digests
 from align.artifact import manifest as manifests
@@ -86,11 +85,15 @@ class Store:
         for path in partial.iterdir():
             if not path.name.startswith(KEPT):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
-        files: dict[str, dict[str, Any]] = {}
-        for name, path in manifests.listing(partial).items():
+        present = manifests.listing(partial)
+        for path in present.values():
             path.chmod(0o644)
-            digests.sync(path)
-            files[name] = {"sha256": digests.of_file(path), "size": path.stat().st_size}
+        paths = list(present.values())
+        digests.sync_each(paths)
+        files = {
+            name: {"sha256": digest, "size": path.stat().st_size}
+            for (name, path), digest in zip(present.items(), digests.of_each(paths), strict=True)
+        }
         done = replace(draft, files=files, digest=manifests.content_digest(files))
         validate_manifest(done.to_json(), str(partial / manifests.NAME))
         crash.point("before-manifest")

@@ -10,9 +10,7 @@ from it, is never resumed from. Nothing is pickled.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import re
 import shutil
 from collections.abc import Mapping
@@ -21,6 +19,8 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
+
+from align.artifact import digests
 
 MANIFEST = "checkpoint.json"
 STAGING = ".staging"
@@ -38,17 +38,19 @@ def begin(root: Path) -> Path:
 
 def seal(staging: Path, step: int) -> Path:
     """Make what was written to `staging` the checkpoint of `step`."""
-    files = {}
-    for path in sorted(staging.iterdir()):
-        _flush(path)
-        files[path.name] = {"bytes": path.stat().st_size, "sha256": _sha256(path)}
+    paths = sorted(staging.iterdir())
+    digests.sync_each(paths)
+    files = {
+        path.name: {"bytes": path.stat().st_size, "sha256": digest}
+        for path, digest in zip(paths, digests.of_each(paths), strict=True)
+    }
     (staging / MANIFEST).write_text(json.dumps({"step": step, "files": files}, indent=1))
-    _flush(staging / MANIFEST)
-    _flush(staging)
+    digests.sync(staging / MANIFEST)
+    digests.sync(staging)
     final = staging.parent / f"checkpoint-{step}"
     shutil.rmtree(final, ignore_errors=True)  # only ever one that failed to verify
     staging.rename(final)
-    _flush(final.parent)
+    digests.sync(final.parent)
     return final
 
 
@@ -66,10 +68,9 @@ def verify(path: Path) -> bool:
     try:
         files = json.loads((path / MANIFEST).read_text())["files"]
         present = {file.name for file in path.iterdir()} - {MANIFEST}
-        return present == set(files) and all(
-            (path / name).stat().st_size == told["bytes"] and _sha256(path / name) == told["sha256"]
-            for name, told in files.items()
-        )
+        if present != set(files) or any((path / name).stat().st_size != files[name]["bytes"] for name in files):
+            return False
+        return digests.of_each([path / name for name in files]) == [told["sha256"] for told in files.values()]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
 
@@ -144,16 +145,3 @@ def write_rank(folder: Path, rank: int, tensors: Mapping[str, torch.Tensor], val
 
 def read_rank(folder: Path, rank: int) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     return load_file(folder / f"rank-{rank}.safetensors"), json.loads((folder / f"rank-{rank}.json").read_text())
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

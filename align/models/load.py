@@ -24,6 +24,8 @@ from align.models.quiet import quiet
 
 # What tokenizers write down of how and where they were loaded.
 _LOADING = ("name_or_path", "tokenizer_file", "special_tokens_map_file", "is_local", "local_files_only")
+# cuDNN's attention plans each new shape for a quarter of a second; batches of text rarely have the same one twice.
+torch.backends.cuda.enable_cudnn_sdp(False)
 FAULTS = (OSError, ValueError, KeyError, RuntimeError, SafetensorError)
 
 

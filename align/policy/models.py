@@ -132,7 +132,10 @@ def _layers(model: nn.Module) -> list[Any]:
 
 @contextmanager
 def compiled(layers: Sequence[Any]) -> Iterator[None]:
-    """Within it layers run as torch.compile made them, for any number of tokens; outside it they generate as they are."""
+    """Within it layers run as torch.compile made them, for any number of tokens; outside it they generate as they are.
+
+    Compiled once for layers that train and once for those that only look, not anew for each number of tokens.
+    """
     for layer in layers:
         if "_when_packed" not in vars(layer):
             layer._when_packed = torch.compile(layer._call_impl, dynamic=True)

@@ -170,6 +170,7 @@ def means_of(model: ActorCritic, spec: PpoSpec, rewards: Sequence[RewardModel] =
     activations. Reward models with a body of their own are from now on kept as they are computed with.
     """
     autocast = autocast_dtype(cast(Any, spec))
+    model.compiled = spec.compile
     if device().type != "cuda":
         return Means(CPU_TOKENS, spec.micro_batch_size, autocast)
     own = own_bodies(rewards)

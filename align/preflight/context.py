@@ -57,6 +57,7 @@ class Context:
     failed: dict[str, str] = field(default_factory=dict)  # step -> why nothing that rests on it can be tried
     findings: list[Finding] = field(default_factory=list)
     costs: dict[str, dict[str, float]] = field(default_factory=dict)
+    checkpoints: dict[str, float] = field(default_factory=dict)  # bytes of those written and read back
     said: list[tuple[str, float]] = field(default_factory=list)  # what was done, and when it began
     static: bool = False  # nothing is tried: a model that is not trained yet is stood in for by the one it begins with
 

@@ -211,8 +211,8 @@ def _tried(context: Context, step: str, done: trial.Trial) -> list[Finding]:
             )
         return [*told, Finding("ok", subject, said)]
     said = (
-        f"{trial.STEPS} steps on the longest rows, a checkpoint written and read back: {done.step_seconds:.2g} s a step, "
-        f"{done.memory / 2**30:.2g} GiB of memory"
+        f"{trial.STEPS} steps on the longest rows{', a checkpoint written and read back' if done.saved else ''}: "
+        f"{done.step_seconds:.2g} s a step, {done.memory / 2**30:.2g} GiB of memory"
     )
     told.append(Finding("ok", subject, said))
     read = context.entry_of(step, "data")

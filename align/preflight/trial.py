@@ -65,6 +65,7 @@ class Trial:
     checkpoint_bytes: float
     parameters: int
     trained: int
+    saved: bool  # a checkpoint was written and read back
     metrics: dict[str, float]
     notes: list[str]
 
@@ -75,6 +76,10 @@ def run(context: Context, step: str) -> Trial:
     out = context.scratch / "steps" / step
     out.mkdir(parents=True)
     spec = small(spec_of(job), _weights(context, step), _vocabulary(context, step))
+    content = _checkpointed(context, step)
+    saves = isinstance(spec, TrainingSpec) and content not in context.checkpoints
+    if isinstance(spec, TrainingSpec) and not saves:
+        spec = spec.model_copy(update={"save_every": 2 * STEPS})  # never
     inputs = Inputs(
         {name: context.input(step, name, _rows(spec, name)) for name in job.edges}, context.scratch / "cache"
     )
@@ -83,7 +88,9 @@ def run(context: Context, step: str) -> Trial:
     began = time.monotonic()
     metrics = RUN[job.kind](spec, inputs, out, tracker)  # type: ignore[arg-type]
     seconds = time.monotonic() - began
-    written = _checkpoint(out / "checkpoints", step) if isinstance(spec, TrainingSpec) else 0.0
+    if saves:
+        context.checkpoints[content] = _checkpoint(out / "checkpoints", step)
+    written = context.checkpoints.get(content, 0.0)
     parameters = trained = 0
     if (out / "model").is_dir():
         source = inputs.named.get(spec_of(job).trains)
@@ -93,7 +100,8 @@ def run(context: Context, step: str) -> Trial:
         parameters = trained + (tensors(model.base.path) if model.base else 0)
     each = _step_seconds(tracker, spec_of(job), spec, metrics, seconds)
     return Trial(
-        seconds, each, _memory(process, before), _size(out / "model"), written, parameters, trained, metrics, tracker.notes,
+        seconds, each, _memory(process, before), _size(out / "model"), written, parameters, trained, saves, metrics,
+        tracker.notes,
     )  # fmt: skip
 
 
@@ -102,6 +110,16 @@ def _rows(spec: Any, name: str) -> int:
     if isinstance(spec, PpoSpec):
         return spec.batch_size  # it draws its prompts at random
     return TRIAL_ROWS if name == "data" or not isinstance(spec, TrainingSpec) else ASIDE_ROWS
+
+
+def _checkpointed(context: Context, step: str) -> str:
+    """What the checkpoint of a training stage holds: one that was written and read back stands for others like it."""
+    spec = spec_of(context.jobs[step])
+    if not isinstance(spec, TrainingSpec):
+        return ""
+    source = context.input(step, spec.trains) if spec.trains in context.jobs[step].edges else None
+    begins = source.digest if isinstance(source, ModelInput) else step
+    return f"{spec.kind} {begins} {spec.lora}"
 
 
 def _weights(context: Context, step: str) -> int:

@@ -26,17 +26,16 @@ def ours(plan: dict[str, Any]) -> dict[str, Any]:
     spec = PpoSpec(
         kind="ppo", policy="m", prompts="d", reward="scorer:length",  # type: ignore[arg-type]
         episodes=batch * schedule.steps, batch_size=batch, epochs=plan["epochs"], learning_rate=3e-6, temperature=0.7,
-        max_new_tokens=plan["new_tokens"], micro_batch_size=plan.get("micro_batch"), seed=0, samples=0,
+        max_new_tokens=plan["new_tokens"], micro_batch_size=plan.get("micro_batch"), seed=0, samples=0, compile=plan["compile"],
     )  # fmt: skip
     policy, reward = shapes.causal(plan["size"], torch.float32), _reward(plan["size"])
     told = shapes.about(policy)
     body, head = value_from_reward(reward, None)
     model = ActorCritic(policy, body, head.to(shapes.device()), spec.temperature)
-    model.compiled = plan["compile"]
     means = means_of(model, spec, [reward])
     endless: Any = SimpleNamespace(eos_token_id=None, pad_token_id=shapes.PAD)
     policy.generation_config.eos_token_id = None
-    engine = open_engine(policy, endless, batch, "auto", compiled=plan["compile"])
+    engine = open_engine(policy, endless, batch, "auto", compiled=spec.compile)
     learner = Learner(model, engine, spec, means)
     return told | _timed(learner, reward, plan, schedule) | {"micro_batch": means.rows or means.tokens}
 

@@ -90,6 +90,19 @@ def test_the_reward_trial_is_the_longest_batches_first(base: Path, tmp_path: Pat
     assert done.checkpoint_bytes > 2 * done.model_bytes > 0 and done.step_seconds > 0
 
 
+def test_of_two_stages_that_save_the_same_one_writes_a_checkpoint_and_both_count_its_bytes(
+    check: Any, base: Path
+) -> None:
+    twice = RECIPE.format(base=base).replace("  ppo:", "  again: {kind: reward, model: base, data: pairs, "
+                                             "learning_rate: 1e-3, max_length: 64, batch_size: 8}\n  ppo:")  # fmt: skip
+    findings, told = check(twice)
+    tried = {f.subject: f.found for f in findings if f.found.startswith("3 steps on the longest rows")}
+    assert "a checkpoint written" in tried["stages.reward"] and "checkpoint" not in tried["stages.again"]
+    cost = told["cost"]["steps"]
+    assert cost["again"]["peak_bytes"] == pytest.approx(cost["reward"]["peak_bytes"], rel=0.01)
+    assert cost["again"]["peak_bytes"] > 3 * cost["again"]["bytes"] > 0
+
+
 def test_the_ppo_trial_asks_the_longest_prompts(base: Path, tmp_path: Path) -> None:
     Path("rewards.py").write_text(SCORE.format(path=str(tmp_path / "asked.txt")))
     done = tried(PROGRAM.format(base=base), "ppo", tmp_path)
