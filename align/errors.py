@@ -17,15 +17,25 @@ from __future__ import annotations
 
 import difflib
 import signal
+import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+INDENT = " " * 12
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
+
+def did_you_mean(word: str, known: Iterable[str], likeness: float = 0.6) -> str:
     """`Did you mean beta?`, all that is known where nothing is near, and nothing where nothing is known."""
     known = list(dict.fromkeys(known))
-    close = difflib.get_close_matches(word, known, 1, 0.6)
+    close = difflib.get_close_matches(word, known, 1, likeness)
     return f"Did you mean {close[0]}?" if close else f"Known: {', '.join(known)}." if known else ""
+
+
+def wrapped(text: str, columns: int, indent: str = "") -> str:
+    """Text broken between words into lines of so many columns; paths and commands stay whole."""
+    return textwrap.fill(
+        text, columns, initial_indent=indent, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
 
 
 class AlignError(Exception):
@@ -63,12 +73,19 @@ class RecipeError(UserError):
         AlignError.__init__(self, path, problems, outcome)
 
     def __str__(self) -> str:
+        return self.told()
+
+    def told(self, columns: int | None = None) -> str:
+        """A line for each problem; within so many columns its message stands below its key where it does not fit beside it."""
         count = len(self.problems)
         width = max(len(p.key) for p in self.problems)
         lines = [f"{self.path} has {count} problem{'s' if count > 1 else ''}; {self.outcome}.", ""]
         for p in sorted(self.problems, key=lambda p: p.line):
             place = f"line {p.line}" if p.line else "override"
-            lines.append(f"  {place:<9} {p.key:<{width}}   {p.message}")
+            line = f"  {place:<9} {p.key:<{width}}   {p.message}"
+            if columns and len(line) > columns:
+                line = f"  {place:<9} {p.key}\n" + wrapped(p.message, columns, INDENT)
+            lines.append(line)
         return "\n".join(lines)
 
 

@@ -185,7 +185,9 @@ class _Planner:
             waiting = [e.source.location for e in edges.values() if e.source and not e.source.digest]
             return (
                 "run",
-                f"{waiting[0]} was never resolved" if waiting else f"input {self._first_running(edges)} runs first",
+                f"{waiting[0]} was never resolved"
+                if waiting
+                else f"input {self._unresolved(edges)} is not resolved yet",
             )
         if name in self._force:
             return "run", "forced"
@@ -201,8 +203,8 @@ class _Planner:
         previous = self._previous(name)
         return "run", self._difference(spec, seed, edges, previous.manifest) if previous else "never built"
 
-    def _first_running(self, edges: dict[str, Edge]) -> str:
-        return next((e.step for e in edges.values() if e.step and self.steps[e.step].action == "run"), "")
+    def _unresolved(self, edges: dict[str, Edge]) -> str:
+        return next((e.step for e in edges.values() if e.step and not self.steps[e.step].key), "")
 
     def _changed_parent(self, edges: dict[str, Edge], manifest: Manifest) -> str | None:
         for name, edge in edges.items():
@@ -250,6 +252,10 @@ class _Planner:
 
 def show(value: Any) -> str:
     """A setting as a person would write it."""
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(show, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key}: {show(each)}' for key, each in value.items())}}}"
     return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 

@@ -167,7 +167,11 @@ def _edge_problem(recipe: Recipe, steps: dict[str, Spec], step: str, reference: 
         return None if port.takes == "model" else f"{name} is a model, expected {_wanted(port)}"
     if name not in steps:
         known = [*steps, *recipe.models, "base"]
-        return f'"{reference}" is not a stage, a data entry or base. {did_you_mean(name, known)}'
+        near = did_you_mean(name, known)
+        if not near.startswith("Did"):
+            fits = [n for n in known if n not in steps or steps[n].writes == port.takes]
+            near = did_you_mean(name, [n for n in fits if n in steps or port.takes == "model"])
+        return f'"{reference}" is not a stage, a data entry or base. {near or f"None gives {_wanted(port)}."}'
     target = steps[name]
     if target.writes != port.takes:
         return f"{name} gives {_SPOKEN[target.writes]}, expected {_wanted(port)}"

@@ -15,6 +15,19 @@ from align.specs import MADE_OF, STAGES, Settings
 from align.specs.elsewhere import ours
 from align.specs.suites import SUITES
 
+_KINDS = {
+    "float_type": "a number", "float_parsing": "a number", "int_type": "a whole number", "int_parsing": "a whole number",
+    "int_from_float": "a whole number", "bool_type": "true or false", "string_type": "a name or text",
+}  # fmt: skip
+_LIMITS = {
+    "gt": "more than",
+    "ge": "at least",
+    "lt": "less than",
+    "le": "at most",
+    "min_length": "a length of at least",
+}
+_NUMBER = r"[-+]?\d+(\.\d*)?([eE][-+]?\d+)?"
+
 
 def explained(error: ValidationError, model: type[Settings], place: str, document: Document) -> list[Problem]:
     """The problems of settings that stand at `place`. A misspelt key that was needed is one problem, not two."""
@@ -24,6 +37,7 @@ def explained(error: ValidationError, model: type[Settings], place: str, documen
     for item, keys, model_there in found:
         if item["type"] == "extra_forbidden":
             message, meant = _unknown(keys, _fields(model_there), missing)
+            message = _deeper(keys, document) or message if not place else message
             missing.discard(meant)
             told.append((keys, message))
     for item, keys, _ in found:
@@ -34,19 +48,44 @@ def explained(error: ValidationError, model: type[Settings], place: str, documen
     return [document.problem(".".join([*filter(None, [place]), *keys]), message.strip()) for keys, message in told]
 
 
+def _deeper(keys: list[str], document: Document) -> str:
+    """What was meant by a key at the top that stands deeper in the recipe: `dpo.beta`, or `beta` alone."""
+    if len(keys) > 1:
+        return ""
+    (key,) = keys
+    bodies = {
+        f"{top}.{name}": body for top in ("stages", "data") for name, body in _mapping(document.data.get(top)).items()
+    }
+    given = next((k for k, line in document.lines.items() if line == 0 and k.startswith(f"{key}.")), key)
+    named = [f"{place}{given.removeprefix(key)}" for place in bodies if place.endswith(f".{key}")]
+    kinds = {place: STAGES.get(str(_mapping(body).get("kind"))) for place, body in bodies.items()}
+    holding = [f"{place}.{key}" for place, kind in kinds.items() if kind and key in _fields(kind)]
+    return f"unknown key. Did you mean {' or '.join(named or holding[:3])}?" if named or holding else ""
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
 def without_kind(place: str, body: Any, document: Document) -> Problem:
     """The problem of a stage whose kind is unknown, missing or misspelt."""
     kind = body.get("kind") if isinstance(body, dict) else None
     if kind:
         return document.problem(f"{place}.kind", f"unknown kind {kind}. {did_you_mean(str(kind), STAGES)}")
     if isinstance(body, dict) and (near := _near("kind", list(body), 0.6)):
-        return document.problem(f"{place}.{near}", "unknown key. Did you mean kind, which is missing?")
+        said = f"a colon needs a space behind it, as in {near.replace(':', ': ', 1)}" if ":" in near else ""
+        return document.problem(f"{place}.{near}", said or "unknown key. Did you mean kind, which is missing?")
+    if document.lines.get(place) == 0:  # nothing but an override made it
+        others = [f"stages.{name}" for name in document.data["stages"] if f"stages.{name}" != place]
+        return document.problem(place, f"there is no such stage. {did_you_mean(place, others, 0.8)}")
     return document.problem(place, f"a stage needs a kind. {did_you_mean(place.rpartition('.')[2], STAGES)}")
 
 
 def _unknown(keys: list[str], known: list[str], missing: set[tuple[str, ...]]) -> tuple[str, tuple[str, ...]]:
     """What is said of an unknown key, and the place of the key that was meant: one that is missing where two are as near."""
     *parents, key = keys
+    if ":" in key:
+        return f"a colon needs a space behind it, as in {key.replace(':', ': ', 1)}", (*parents, key.partition(":")[0])
     needed = [m[-1] for m in missing if list(m[:-1]) == parents]
     near = ours(key, needed) or _near(key, needed, 0.75) or ours(key, known) or _near(key, known, 0.6)
     if near is None:
@@ -62,7 +101,7 @@ def _wrong(item: ErrorDetails, keys: list[str], model: type[Settings]) -> tuple[
     """What is said of a value that is not what its key takes, and the keys that it is said at."""
     kind, context = item["type"], item.get("ctx", {})
     if kind == "union_tag_not_found":
-        return [*keys, "kind"], f"is missing. Known: {', '.join(SUITES)}."
+        return [*keys, "kind"], f"is missing, and {keys[-1]} is none by itself. {did_you_mean(keys[-1], SUITES, 0.5)}"
     if kind == "union_tag_invalid":
         tag = str(context.get("tag"))
         return [*keys, "kind"], f"unknown kind {tag}. {did_you_mean(tag, SUITES)}"
@@ -72,7 +111,30 @@ def _wrong(item: ErrorDetails, keys: list[str], model: type[Settings]) -> tuple[
         return keys, _no_option(str(item["input"]), str(context.get("expected")))
     if kind == "string_pattern_mismatch":
         return keys, f"{item['input']!r} cannot be a name: letters, digits, - and _ only"
-    return keys, f"found {item['input']!r}; {item['msg'][0].lower()}{item['msg'][1:]}{_described(model, keys)}"
+    return keys, f"found {_written(item['input'])}; {_wanted(item, model, keys)}{_described(model, keys)}"
+
+
+def _wanted(item: ErrorDetails, model: type[Settings], keys: list[str]) -> str:
+    """What a value should be, in the words of a recipe's writer."""
+    kind, found, context = item["type"], item["input"], item.get("ctx", {})
+    if kind in _KINDS:
+        quoted = isinstance(found, str) and _KINDS[kind].endswith("number") and re.fullmatch(_NUMBER, found)
+        return f"expected {_KINDS[kind]}" + (": leave the quotes out" if quoted else "")
+    if kind == "list_type":
+        return "expected a list" + (f", as in [{found}]" if isinstance(found, str) else "")
+    if kind in ("dict_type", "model_type", "model_attributes_type"):
+        field = model.model_fields.get(keys[-1]) if len(keys) == 1 else None
+        inner = _settings_in(field.annotation) if field else None
+        return "expected keys and values" + (f", of {{{', '.join(_fields(inner))}}}" if inner else "")
+    limit = next((f"{words} {context[name]:g}" for name, words in _LIMITS.items() if name in context), "")
+    return f"expected {limit}" if limit else f"{item['msg'][0].lower()}{item['msg'][1:]}"
+
+
+def _written(value: Any) -> str:
+    """A value as it stands in a recipe."""
+    if value is None:
+        return "nothing"
+    return str(value).lower() if isinstance(value, bool) else repr(value)
 
 
 def _no_option(found: str, expected: str) -> str:

@@ -13,6 +13,14 @@ from align.errors import Problem, RecipeError, UserError
 
 LIMIT_BYTES = 1 << 20
 
+_MEANT = {
+    "'\\t' that cannot start": "a tab; lines are indented by spaces",
+    "that cannot start any token": "a value that begins with such a character stands in quotes",
+    "<block mapping start>": "this line is indented more or less than those it belongs to",
+    "expected ',' or": "a bracket or brace that was opened before is not closed",
+    "mapping values are not allowed here": "a second colon: a value that holds one stands in quotes",
+}
+
 
 class _Loader(yaml.SafeLoader):
     """SafeLoader with YAML 1.2's core scalars: PyYAML's own reads `2e-5` as text and `on` as true."""
@@ -65,7 +73,7 @@ def read_document(path: Path, overrides: list[str]) -> Document:
         data = _plain(node, "", lines, problems) if node else {}
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        message = f"not YAML: {getattr(error, 'problem', None) or error}"
+        message = _explained(str(getattr(error, "problem", None) or error))
         raise RecipeError(str(path), [Problem(mark.line + 1 if mark else 1, "", message)]) from None
     if not problems and not isinstance(data, dict):
         problems.append(Problem(1, "", "a recipe is a mapping: name, data, stages ..."))
@@ -74,6 +82,11 @@ def read_document(path: Path, overrides: list[str]) -> Document:
     for override in overrides:
         _apply(override, data, lines)
     return Document(str(path), data, lines)
+
+
+def _explained(problem: str) -> str:
+    """What PyYAML says of text that is no YAML; where that is hard to understand, what it mostly means."""
+    return f"not YAML: {next((meant for said, meant in _MEANT.items() if said in problem), problem)}"
 
 
 def _plain(node: yaml.Node, place: str, lines: dict[str, int], problems: list[Problem]) -> Any:
@@ -122,6 +135,8 @@ def _apply(override: str, data: dict[str, Any], lines: dict[str, int]) -> None:
         if not isinstance(at, dict):
             raise UserError(override, f"{step} holds no keys", "expected a path such as stages.dpo.beta")
     at[keys[-1]] = value
+    for parent in (".".join(keys[:count]) for count in range(1, len(keys))):
+        lines.setdefault(parent, 0)
     for known in [k for k in lines if k == key or k.startswith(key + ".")]:
         del lines[known]
     lines[key] = 0

@@ -51,7 +51,7 @@ class Choice:
         groups |= {stage: [n for n in steps if n == stage or n.startswith(f"{stage}.")] for stage in recipe.stages}
         for name in (*self.only, self.start, self.until):
             if name is not None and name not in groups:
-                raise errors.UserError(name, "there is no such step", f"known: {', '.join(groups)}")
+                raise errors.UserError(name, "there is no such step", "", errors.did_you_mean(name, groups))
         chosen = steps
         if self.only:
             wanted = {n for name in self.only for n in groups[name]}
@@ -74,7 +74,9 @@ class Outcome:
 
 def resolve_pins(recipe: Recipe, store: Store) -> None:
     """Asks the hub, once, which commit each unpinned hub source of a recipe means, and writes it into the store."""
-    wanted = [("base", recipe.base, "model", None)] if recipe.base else []
+    wanted: list[tuple[str, str, str, str | None]] = [
+        (key, place, "model", None) for key, place in recipe.outside().values()
+    ]
     wanted += [
         (f"data.{n}.source", s.source, "dataset", s.revision)
         for n, s in recipe.data.items()

@@ -55,7 +55,12 @@ def copy(name: str, target: str | None) -> Path:
     elif path.suffix not in SUFFIXES:
         path = path.with_name(path.name + ".yaml")
     if path.exists():
-        raise UserError(str(path), "it exists already", "", "give another name: align init RECIPE_NAME DEST")
+        raise UserError(
+            str(path),
+            "it exists already",
+            "",
+            f"give another name: align init {name} {path.with_name(f'my-{path.name}')}",
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, path)
     return path

@@ -66,7 +66,8 @@ def short(value: float) -> str:
 def phrase(name: str, value: float) -> str:
     """A metric with its number: `loss 1.21`, `12.3k tokens/s`, `1,982 rows`."""
     if name in UNITS:
-        return f"{short(value) if name.endswith('_per_second') else number(value)} {UNITS[name]}"
+        unit = "row" if value == 1 and UNITS[name] == "rows" else UNITS[name]
+        return f"{short(value) if name.endswith('_per_second') else number(value)} {unit}"
     return f"{LABELS.get(name, name.replace('_', ' '))} {number(value)}"
 
 

@@ -66,7 +66,7 @@ def test_every_problem_is_told_at_once_with_its_line(tmp_path: Path) -> None:
     text = GOOD.replace("policy: sft", "policy: sft, betta: 1").replace("2e-5", "fast").replace("seed: 3", "sede: 3")
     found = problems(tmp_path, text)
     assert found["sede"] == (2, "unknown key. Did you mean seed?")
-    assert found["stages.sft.learning_rate"][0] == 8 and "valid number" in found["stages.sft.learning_rate"][1]
+    assert found["stages.sft.learning_rate"][0] == 8 and "expected a number" in found["stages.sft.learning_rate"][1]
     assert found["stages.dpo.betta"] == (9, "unknown key. Did you mean beta?")
 
 
@@ -114,6 +114,28 @@ def test_a_mistake_is_told_where_it_stands(tmp_path: Path, old: str, new: str, k
 def test_a_misspelt_key_that_was_needed_is_one_problem(tmp_path: Path, old: str, new: str, key: str, told: str) -> None:
     assert problems(tmp_path, GOOD.replace(old, new, 1)).keys() == {key}
     assert problems(tmp_path, GOOD.replace(old, new, 1))[key][1] == f"unknown key. Did you mean {told}"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("kind: dpo", "kind:dpo", "a colon needs a space behind it, as in kind: dpo"),
+        ("2e-5", "'2e-5'", "found '2e-5'; expected a number: leave the quotes out"),
+        ("2e-5", "-1", "found -1; expected more than 0"),
+        ("[sft, dpo]", "sft", "found 'sft'; expected a list, as in [sft]"),
+        ("learning_rate: 2e-5", "learning_rate: 2e-5, lora: true", "found true; expected keys and values, of {r, alpha"),
+        ("learning_rate: 2e-5", "learning_rate: 2e-5, epochs:", "found nothing; expected a number"),
+        ("preference: {data", "prefs: {data", "is missing, and prefs is none by itself. Did you mean preference?"),
+        ("  dpo: {", "\tdpo: {", "not YAML: a tab; lines are indented by spaces"),
+        ("  dpo: {", "   dpo: {", "not YAML: this line is indented more or less than those it belongs to"),
+        ("learning_rate: 5e-7}", "learning_rate: 5e-7", "not YAML: a bracket or brace that was opened before is not closed"),
+        ("data: pairs, eval", "data: parts, eval", "Did you mean pairs?"),
+        ("data: pairs, eval", "data: xyz, eval", '"xyz" is not a stage, a data entry or base. Known: chat, pairs.'),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_told_in_the_words_of_a_recipes_writer(tmp_path: Path, old: str, new: str, told: str) -> None:
+    assert old in GOOD
+    assert any(told in message for _, message in problems(tmp_path, GOOD.replace(old, new, 1)).values())
 
 
 def test_two_keys_missing_and_one_misspelt_are_two_problems(tmp_path: Path) -> None:

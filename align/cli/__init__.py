@@ -9,12 +9,13 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import shutil
 import signal
 import sys
 import traceback
 from typing import Any, NoReturn
 
-from align.errors import AlignError, GateError, RecipeError, Stopped, UserError
+from align.errors import AlignError, GateError, RecipeError, Stopped, UserError, wrapped
 
 COMMANDS = (
     "app",
@@ -69,14 +70,27 @@ def sentence(error: BaseException) -> str:
     return str(error)
 
 
+def _fitted(error: BaseException) -> str:
+    """What is said of an error; on a terminal broken between words."""
+    if not sys.stderr.isatty():
+        return sentence(error)
+    columns = max(40, shutil.get_terminal_size().columns)
+    if isinstance(error, RecipeError):
+        return error.told(columns)
+    return "\n".join(wrapped(line, columns) for line in sentence(error).splitlines())
+
+
 def _tell(error: BaseException) -> int:
     usage = getattr(error, "format_message", None)  # of typer, or of click under older versions of typer
     if usage:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            print(usage())
+            return 0
         command = getattr(getattr(error, "ctx", None), "command_path", "align")
         print(f"{usage()} See: {command} --help", file=sys.stderr)
         return 2
     if isinstance(error, (UserError, GateError, Stopped)):
-        print(sentence(error), file=sys.stderr)
+        print(_fitted(error), file=sys.stderr)
     elif isinstance(error, AlignError) and error.args and isinstance(error.args[0], str):
         print(f"{error.args[0].rstrip()}\nThis is a fault of align, not yours.", file=sys.stderr)
     else:

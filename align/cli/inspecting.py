@@ -130,6 +130,9 @@ def _resolved(wanted: Wanted) -> Wanted:
         raise UserError(
             wanted.given, f"{recipe.name} has no data entry {name}", f"it has {', '.join(recipe.data)}", part or ""
         )
+    if not colon and Path(wanted.given).suffix in shipped.SUFFIXES and Path(wanted.given).is_file():
+        entries = words.listed(f"{wanted.given}:{name}" for name in load(wanted.given).data)
+        raise UserError(wanted.given, "this is a recipe", "", f"inspect one of its data entries: {entries}")
     named = talking.named_model(wanted.model, wanted.store) if wanted.model else None
     return replace(wanted, source=_source(wanted.given, wanted.split, wanted.store), named=named)
 

@@ -51,10 +51,12 @@ def _alike(name: str) -> str | None:
 def init(name: str | None, target: str | None) -> None:
     known = shipped.names()
     if name is None:
+        from align.cli.terminal import hung
+
         width = max(map(len, known), default=0)
         print("Recipes that come with align:\n")
         for stem, path in known.items():
-            print(f"  {stem:<{width}}  {shipped.summary(path)}")
+            print(hung(f"  {stem:<{width}}  ", shipped.summary(path)))
         print("\nCopy one: align init RECIPE_NAME [DEST]")
         return
     stem = name.removeprefix("recipes/").removesuffix(".yaml")

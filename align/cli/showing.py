@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -96,16 +97,9 @@ def _run(name: str, store: Store, keys: dict[str, str]) -> None:
     if not steps:
         console.out(f"  {name} has not run yet in {store.root}. Run it: align run {name}")
         return
-    table = terminal.table("step", "kind", "artifact", "sealed", "took", "told", right=("took",), wraps=("told",))
-    for step, sealed in steps.items():
-        if sealed is None:
-            table.add_row("", step, "", keys[step][:20], "gone", "", "")
-            continue
-        manifest = sealed.manifest
-        told = ", ".join(words.telling(manifest.kind, manifest.metrics, 2))
-        table.add_row("", step, manifest.kind, manifest.key[:8], ago(manifest), words.clock(manifest.seconds), told)
     console.out(f"  {name} · {words.plural(len(steps), 'step')} in its last run · {store.root}\n")
-    console.print(table)
+    tables = [_steps_table(steps, keys, count, kind) for kind in (True, False) for count in (2, 1)]
+    console.print(next((table for table in tables if terminal.fits(table, console)), tables[0]))
     for step, sealed in steps.items():
         if sealed and sealed.manifest.kind == "compare" and (report := lineage.report(sealed.path)):
             console.out()
@@ -113,6 +107,21 @@ def _run(name: str, store: Store, keys: dict[str, str]) -> None:
     models = [s for s, sealed in steps.items() if sealed and (sealed.path / "model").is_dir()]
     if models:
         console.out(f"\n  more: align show {name}:{models[-1]}   talk to it: align chat {name}:{models[-1]}")
+
+
+def _steps_table(steps: Mapping[str, Sealed | None], keys: Mapping[str, str], count: int, kind: bool) -> Table:
+    """Steps with what each told, as many as `count` figures, and with or without their kind."""
+    columns = ["step", *(["kind"] if kind else []), "artifact", "sealed", "took", "told"]
+    table = terminal.table(*columns, right=("took",), wraps=("told",))
+    for step, sealed in steps.items():
+        if sealed is None:
+            table.add_row("", step, *([""] if kind else []), keys[step][:20], "gone", "", "")
+            continue
+        manifest = sealed.manifest
+        told = ", ".join(words.telling(manifest.kind, manifest.metrics, count))
+        cells = [manifest.key[:8], ago(manifest), words.clock(manifest.seconds), told]
+        table.add_row("", step, *([manifest.kind] if kind else []), *cells)
+    return table
 
 
 def _artifact(sealed: Sealed, store: Store) -> None:

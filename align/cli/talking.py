@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -109,7 +110,14 @@ def export(given: str, target: str, folder: str | None) -> None:
     held = sum(p.stat().st_size for p in path.rglob("*") if p.is_file())
     about = ", ".join(filter(None, ["" if whole else "adapter merged", "with a model card" if told else ""]))
     print(f"Wrote {path} ({words.size(held)}{f', {about}' if about else ''}).")
-    print(f'Load it: transformers.AutoModelForCausalLM.from_pretrained("{path}")')
+    print(f'Load it: transformers.{_loader(path)}.from_pretrained("{path}")')
+
+
+def _loader(folder: Path) -> str:
+    """The class of transformers that opens a model; a reward model is a classifier with one label."""
+    config = folder / "config.json"
+    made = json.loads(config.read_text()).get("architectures") if config.is_file() else None
+    return "AutoModelForSequenceClassification" if "Classification" in str(made) else "AutoModelForCausalLM"
 
 
 def _card(given: str, folder: str | None) -> str | None:

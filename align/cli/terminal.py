@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
+from align.errors import wrapped
+
 PIPED_WIDTH = 120
 
 
@@ -16,6 +18,12 @@ def console(stderr: bool = False) -> Console:
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() or "COLUMNS" in os.environ else PIPED_WIDTH
     return Console(file=stream, highlight=False, markup=False, emoji=False, width=width)
+
+
+def hung(head: str, text: str) -> str:
+    """Text behind a head; further lines stand below the text."""
+    lines = wrapped(text, max(20, console().width - len(head))).splitlines() or [""]
+    return "\n".join([head + lines[0], *(" " * len(head) + line for line in lines[1:])])
 
 
 def table(*columns: str, right: tuple[str, ...] = (), wraps: tuple[str, ...] = ()) -> Table:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from align import versus, words
@@ -109,6 +111,14 @@ def _measured(console: Console, pair: MeasuredPair) -> None:
             Text(f"\n  {pair.model}: measured alike in {words.listed(dict.fromkeys(r.suite for r in pair.rows))}")
         )
         return
+    whole, narrow = _figures(pair, _estimate), _figures(pair, _value_alone)
+    console.out()
+    console.print(whole if terminal.fits(whole, console) else narrow)
+    for line in _footnote(pair):
+        console.print(Text(f"  {line}", "dim"))
+
+
+def _figures(pair: MeasuredPair, side: Callable[[Estimate], str]) -> Table:
     table = terminal.table(
         pair.model, "A", "B", "B - A", "p", "n", right=("A", "B", "B - A", "p", "n"), wraps=(pair.model,)
     )
@@ -122,11 +132,12 @@ def _measured(console: Console, pair: MeasuredPair) -> None:
         label += "" if row.part == "all" else f", {row.part.replace('_', ' ')}"
         mark = "**" if row.sure else "* " if row.beyond else "  "
         told = f"{_estimate(row.difference, sign=True)}{mark}" if row.difference else "-"
-        table.add_row("", f"  {label}", _estimate(row.a), _estimate(row.b), told, _p(row), f"{row.b.n:,}")
-    console.out()
-    console.print(table)
-    for line in _footnote(pair):
-        console.print(Text(f"  {line}", "dim"))
+        table.add_row("", f"  {label}", side(row.a), side(row.b), told, _p(row), f"{row.b.n:,}")
+    return table
+
+
+def _value_alone(found: Estimate) -> str:
+    return f"{found.value:.3f}"
 
 
 def _footnote(pair: MeasuredPair) -> list[str]:

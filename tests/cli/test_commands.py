@@ -14,7 +14,7 @@ import pytest
 
 from align import runner, shipped
 from align.artifact.store import Store
-from align.errors import AlignError, Stopped
+from align.errors import AlignError, Problem, RecipeError, Stopped
 from align.plan import Plan
 from tests.cli.conftest import RECIPE, Align
 
@@ -106,6 +106,57 @@ def test_a_persons_mistake_is_one_paragraph_and_exit_code_2(
 ) -> None:
     told = align(*line)
     assert told.code == 2 and said in told.err and "Traceback" not in told.err and told.out == ""
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (("plan", "small.yaml", "dpo.beta=0.3"), "override  dpo   unknown key. Did you mean stages.dpo.beta?"),
+        (("plan", "small.yaml", "beta=0.3"), "override  beta   unknown key. Did you mean stages.dpo.beta?"),
+        (("plan", "small.yaml", "stages.dop.beta=0.3"), "there is no such stage. Did you mean stages.dpo?"),
+        (("run", "small.yaml", "--only", "dop"), "there is no such step. Did you mean dpo?"),
+        (
+            ("inspect", "small.yaml"),
+            "this is a recipe. Inspect one of its data entries: small.yaml:chat, small.yaml:pairs",
+        ),
+        (("bench", "sfft"), "there is no work sfft. Did you mean sft?"),
+        (("bench", "nothing"), "prepare, dedup."),
+        (("pln", "small.yaml"), "No such command 'pln'. Did you mean 'plan'? See: align --help"),
+    ],
+)
+def test_a_mistake_on_the_command_line_is_told_with_what_was_meant(
+    command: tuple[str, ...], said: str, here: Path, align: Align
+) -> None:
+    told = align(*command)
+    assert told.code == 2 and said in told.err and "Traceback" not in told.err
+
+
+def test_without_a_command_there_is_help_and_no_complaint(align: Align) -> None:
+    told = align()
+    assert told.code == 0 and "align init quickstart" in told.out.splitlines()[-1] and not told.err
+
+
+def test_recipes_are_listed_within_the_terminal(here: Path, align: Align) -> None:
+    assert max(map(len, align("init").out.splitlines())) <= 80
+
+
+def test_on_a_terminal_problems_are_broken_between_words_below_their_keys() -> None:
+    problems = [
+        Problem(3, "stages.sft.learning_rat", "unknown key. Did you mean learning_rate, which is missing?"),
+        Problem(9, "gates.0", "short"),
+    ]
+    told = RecipeError("small.yaml", problems).told(60).splitlines()
+    assert max(map(len, told)) <= 60
+    assert told[2].strip() == "line 3    stages.sft.learning_rat" and told[3].startswith(" " * 12 + "unknown key. Did")
+    assert told[-1].split() == ["line", "9", "gates.0", "short"]
+
+
+def test_the_steps_of_a_run_stand_on_a_line_each(here: Path, align: Align, sealed: Callable[..., Plan]) -> None:
+    sealed()
+    lines = align("show", "small").out.splitlines()
+    for name in ("chat", "sft", "dpo"):
+        (line,) = [line for line in lines if line.split()[:1] == [name]]
+        assert "ago" in line and line.split()[-2:] in (["1,982", "rows"], ["loss", "1.5"])
 
 
 @pytest.mark.parametrize(("number", "code"), [(2, 130), (15, 143)])
@@ -203,6 +254,15 @@ def test_an_export_is_the_sealed_model_and_a_changed_one_is_refused(
     (artifact.path / "model" / "model.safetensors").write_text("WEIGHTS")
     told = align("export", "small:sft", "again")
     assert told.code == 2 and "hash" in told.err and not Path("again").exists()
+
+
+@pytest.mark.parametrize("kind", ["SequenceClassification", "CausalLM"])
+def test_an_export_says_with_which_class_it_is_loaded(kind: str, here: Path, align: Align) -> None:
+    (here / "model").mkdir()
+    (here / "model" / "config.json").write_text(json.dumps({"architectures": [f"LlamaFor{kind}"]}))
+    (here / "model" / "model.safetensors").write_text("weights")
+    told = align("export", "./model", "out")
+    assert told.code == 0 and f'AutoModelFor{kind}.from_pretrained("out")' in told.out
 
 
 def test_report_writes_one_file_and_says_what_is_missing(here: Path, sealed: Callable[..., Plan], align: Align) -> None:
