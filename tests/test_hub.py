@@ -103,6 +103,16 @@ def test_a_model_and_rows_are_found_pinned_and_used_from_then_on(
     assert hub.commit("dataset", "someone/chat") not in pins(home).values()
 
 
+def test_a_model_beside_the_base_is_pinned_too(hub: Hub, align: Align, home: Path) -> None:
+    text = RECIPE.replace("base: someone/tiny", "models: {other: someone/tiny}").replace("model: base", "model: other")
+    (home / "fromhub.yaml").write_text(text)
+    with hub.serving():
+        ran = align("run", "fromhub.yaml", "--only", "chat")
+    assert ran.returncode == 0, ran.stderr
+    assert any("someone/tiny" in name for name in pins(home))
+    assert "someone/tiny was never resolved" not in align("plan", "fromhub.yaml").stdout
+
+
 def test_an_id_that_does_not_exist_is_told_before_anything_runs(hub: Hub, align: Align, home: Path) -> None:
     with hub.serving():
         done = align("run", "fromhub.yaml", "base=someone/tinny")
