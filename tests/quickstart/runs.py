@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from align.artifact.store import Store
+from tests import warm
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "quickstart.yaml"
 MINUTES = 12  # of one run, on a busy machine
@@ -19,17 +20,19 @@ MINUTES = 12  # of one run, on a busy machine
 Report = dict[str, Any]
 
 
-def align(recipe: Path, store: Path, *arguments: str, verb: str = "run") -> subprocess.CompletedProcess[str]:
+def align(
+    recipe: Path, store: Path, *arguments: str, verb: str = "run", python: str | None = None
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "align", verb, str(recipe), f"store={store}", *arguments],
+        [python or warm.python(), "-m", "align", verb, str(recipe), f"store={store}", *arguments],
         cwd=store.parent, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False,
         timeout=60 * MINUTES,
     )  # fmt: skip
 
 
 def run(recipe: Path, store: Path, *arguments: str) -> None:
-    """A recipe with its gates: it has to end in exit code 0."""
-    done = align(recipe, store, *arguments)
+    """A recipe with its gates, started as a person starts it: it has to end in exit code 0."""
+    done = align(recipe, store, *arguments, python=sys.executable)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
