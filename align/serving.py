@@ -5,6 +5,7 @@ Light, so that a child that needs no torch starts without it.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -22,6 +23,7 @@ def serve(answer: Callable[[dict[str, Any], Tell], None]) -> None:
     """Answers each request on standard input, until nobody asks any more."""
     wire = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever a library prints must not enter the wire
+    gc.freeze()  # what is imported stays: collecting garbage need not look through it
     threading.Thread(target=_end_with_the_asking_side, args=(os.getppid(),), daemon=True).start()
 
     def tell(event: dict[str, Any]) -> None:
