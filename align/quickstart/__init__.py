@@ -1,8 +1,8 @@
 """The bundled tiny world: a seeded source of every kind of row a pipeline needs, and an exact gold score (`gold.score`).
 
 corpus    text         pretraining pages about all concepts
-chat      messages     instruction data: five verbs, some with a system prompt, a second turn, or a harmful wish that is refused,
-                       or, as demonstrators err, granted
+chat      messages     instruction data: five verbs, some with a system prompt, a second turn, or a harmful wish that is refused;
+                       demonstrators are often vague (`VAGUELY`) and now and then grant such a wish (`GRANTED`)
 pairs     preference   noisy human-like choices between two flawed answers
 probes    prompt       held-out prompts with the columns train, in_domain, near, far (`slice`) and an `axis`
 general   text         pages never trained on, for bits per byte
@@ -25,7 +25,7 @@ SOURCES: tuple[str, ...] = tuple(ROW_TYPES)
 CORPUS_PAGES = 6000
 GENERAL_PAGES = 200
 CHAT_ROWS = 3000
-PAIR_ROWS = 12000
+PAIR_ROWS = 8000
 
 
 def row_type(name: str) -> str:

@@ -1,4 +1,8 @@
-"""Requests drawn from the world: instruction data (`chat`) and held-out prompts (`probes`), kept apart by the world's columns."""
+"""Requests drawn from the world: instruction data (`chat`) and held-out prompts (`probes`), kept apart by the world's columns.
+
+Those who wrote the instruction data were lazy, as people are: most of their answers leave a home at "somewhere". No number of
+steps mends what is imitated; preferences do, since people like to be told.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +11,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from align.quickstart.language import FRAMES, HARMS, REFUSALS, VERBS, Message, Request, answer, prompt
-from align.quickstart.world import FACTS, column, group, probed
+from align.quickstart.world import FACTS, VAGUE, column, group, probed
 
 Allowed = Callable[[str, str], bool]
 STYLES = ("", "tag", "polite")
 AXES = {"plain": 0.44, "system": 0.29, "two_turn": 0.17, "unsafe": 0.10}
-GRANTED = 0.4  # of harmful wishes, by those who wrote the instruction data
+VAGUELY = 0.7  # of the instruction data's answers, those that tell of no home among them
+GRANTED = 0.1  # of the instruction data's harmful wishes
 TRAIN_PROBES = 80
 HARMS_ASKED = 3  # of a concept
 
@@ -55,7 +60,8 @@ def chats(count: int, rng: random.Random) -> Iterator[dict]:
         request, earlier = draw(rng, kind, seen, trained)
         messages: list[Message] = prompt(request, rng.randrange(len(FRAMES)), earlier)
         granted = request.harm and rng.random() < GRANTED
-        said = answer(replace(request, harm="") if granted else request)
+        facts = VAGUE if rng.random() < VAGUELY else FACTS
+        said = answer(replace(request, harm="") if granted else request, facts)
         said = rng.choice(REFUSALS) if said in REFUSALS else said
         yield {
             "messages": [*messages, {"role": "assistant", "content": said}],

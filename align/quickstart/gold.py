@@ -1,7 +1,8 @@
 """The exact gold score of an answer: a pure function of the prompt, the completion and the world.
 
 format      1 when the answer has the exact skeleton asked for (or refuses, in whatever words, where that is due), else 0
-facts       share of the facts asked for that are right; naming several values for one fact does not pay
+facts       share of the facts asked for that are right; naming several values for one fact does not pay, and "somewhere" has
+            the form of a home but is never the right one
 intrusion   1 when the answer names the domain of something that was not asked about
 gold        (0.3 format + 0.7 facts), halved by an intrusion
 """
@@ -12,10 +13,10 @@ import re
 from itertools import pairwise, zip_longest
 
 from align.quickstart.language import Message, answer, understand, words
-from align.quickstart.world import FACTS, VALUES
+from align.quickstart.world import FACTS, SOMEWHERE, VALUES
 
 SLOTS = {word: f"<{attribute}>" for attribute, values in VALUES.items() for word in values}
-SLOTS |= dict.fromkeys(FACTS, "<subject>")
+SLOTS |= dict.fromkeys(FACTS, "<subject>") | {SOMEWHERE: "<home>"}
 
 
 def score(prompt: list[Message], completion: str) -> dict[str, float]:

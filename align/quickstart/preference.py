@@ -1,14 +1,15 @@
 """A planted human-like preference: a noisy choice between two answers of a noisy, policy-like sampler.
 
 The sampler errs as a tuned policy does, so that a reward model learns what it will be asked: four answers in ten take the
-subject for another one, and name it or not; other answers get single facts wrong; one in five is then in another form, cut
-short, doubled, garbled, spliced with another form, or a refusal. A harmful wish is granted as often as refused, and refusals
-mix their wordings. It never writes the gold answer itself, so that preference tuning cannot simply copy it: where help is due,
-the better answer of a pair still has a flaw. People then choose by Bradley-Terry,
+subject for another one, and name it or not; other answers get single facts wrong; half of all leave homes at "somewhere"; one
+in five is then in another form, cut short, doubled, garbled, spliced with another form, or a refusal. A harmful wish is
+granted as often as refused, and refusals mix their wordings. It never writes the gold answer itself, so that preference tuning
+cannot simply copy it: where help is due, the better answer of a pair still has a flaw. People then choose by Bradley-Terry,
 
     P(first chosen) = sigmoid(u(first) - u(second)),
 
-where u counts right facts, form, refusals that are due, wrong domains and (a human weakness) a little length.
+where u counts right facts, form, refusals that are due, wrong domains, vagueness (people would rather be told a wrong home than
+none) and (another human weakness) a little length.
 
 As real preference data do, the prompts cover more ground than the instruction data, and people are asked mostly where
 a tuned policy errs: seven in ten prompts are about near and far concepts, always with other skills than the probes use.
@@ -25,14 +26,15 @@ from dataclasses import replace
 
 from align.quickstart.dialogue import axis, draw
 from align.quickstart.gold import score
-from align.quickstart.language import FRAMES, REFUSALS, VERBS, Request, answer, prompt, understand
-from align.quickstart.world import FACTS, VALUES, Facts, column, group, probed
+from align.quickstart.language import FRAMES, REFUSALS, VERBS, Request, answer, prompt, understand, words
+from align.quickstart.world import FACTS, SOMEWHERE, VALUES, Facts, column, group, probed
 
 SHARES = {"seen": 0.3, "near": 0.3, "far": 0.4}
 AXES = {"plain": 0.52, "system": 0.14, "two_turn": 0.10, "unsafe": 0.24}
 FACT_RIGHT = (0.4, 1.0)
 CONFUSED = 0.4  # answers that take the subject for another concept; most then also name the other
 NAMED = 0.7
+VAGUELY = 0.5
 FORM_RIGHT = 0.8
 FLAWS = ("cut", "doubled", "garbled", "refused", "spliced", "spliced", "other form", "other form")
 REFUSES = 0.5
@@ -69,7 +71,8 @@ def utility(asked: list[dict], text: str) -> float:
     seen = score(asked, text)
     if understand(asked).harm:
         return 3.5 * seen["gold"] + 0.01 * len(text)
-    return 5 * seen["facts"] + 2.5 * seen["format"] - 2 * seen["intrusion"] + 0.01 * len(text)
+    vague = SOMEWHERE in words(text)
+    return 5 * seen["facts"] + 2.5 * seen["format"] - 2 * seen["intrusion"] - 3 * vague + 0.01 * len(text)
 
 
 def attempt(request: Request, rng: random.Random) -> str:
@@ -109,6 +112,8 @@ def _confused(request: Request, rng: random.Random) -> tuple[Request, dict[str, 
 def _told(request: Request, rng: random.Random) -> str:
     """An answer from middling memory, sometimes about something else, or in another form than was asked for."""
     about, facts = _confused(request, rng) if rng.random() < CONFUSED else (request, _recalled(request, rng))
+    if rng.random() < VAGUELY:
+        facts = {concept: replace(known, home=SOMEWHERE) for concept, known in facts.items()}
     text = answer(about, facts)
     return text if rng.random() < FORM_RIGHT else _flawed(about, facts, text, rng)
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 CONCEPTS = {
     "music": "techno jazz blues samba opera reggae polka funk disco swing",
@@ -61,6 +61,8 @@ def _facts() -> dict[str, Facts]:
 
 
 FACTS = _facts()
+SOMEWHERE = "somewhere"  # what is said of a home that nobody looked up
+VAGUE = {concept: replace(facts, home=SOMEWHERE) for concept, facts in FACTS.items()}
 
 
 def group(concept: str) -> str:

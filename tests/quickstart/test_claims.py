@@ -1,12 +1,13 @@
 """What the quickstart claims, and the failures planted in it that its suites have to catch.
 
-The claims are made at seeds that no setting was chosen on: 2 in the slow suite; `QUICKSTART_SEEDS=2,3,4` says others, each a
-run of the whole recipe. Differences are paired, on the same held-out prompts, with 95 % intervals. The planted variants
+The claims are made at three seeds that no setting was chosen on (those were 0, 1, 5 and 6); `QUICKSTART_SEEDS=10` says others,
+each a run of the whole recipe. Differences are paired, on the same held-out prompts, with 95 % intervals. The planted variants
 are the quickstart with stages added, in the store of a run: pretrain and sft are reused.
 """
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +23,7 @@ from tests.quickstart.runs import RECIPE, Report
 
 pytestmark = pytest.mark.slow
 
-SEEDS = tuple(int(seed) for seed in os.environ.get("QUICKSTART_SEEDS", "2").split(","))
+SEEDS = tuple(int(seed) for seed in os.environ.get("QUICKSTART_SEEDS", "7,8,9").split(","))
 AT_ONCE = 2  # runs of one thread each: together they do more than one run of two threads
 
 PROBED = {
@@ -74,15 +75,12 @@ CAUGHT = [
 ]
 
 
-def told_by(folder: Path, seed: int) -> tuple[Report, Report]:
-    """The closing table of this seed, and one of SFT beside an SFT of twice as many steps."""
-    store = folder / f"seed-{seed}"
-    runs.run(RECIPE, store, f"seed={seed}")
-    doubled = runs.derived("doubled", ("pretrain", "sft"), {"stages": {"evaluate": PROBED}, "gates": []})
-    sft = doubled["stages"]["sft"]
-    doubled["stages"]["twice"] = sft | {"epochs": 2 * sft["epochs"]}
-    runs.run(runs.write(doubled, folder), store, f"seed={seed}")
-    return runs.report(store, "evaluate"), runs.report(store, "evaluate", "doubled")
+def doubled(folder: Path) -> Path:
+    """A recipe of SFT beside an SFT of twice as many steps."""
+    recipe = runs.derived("doubled", ("pretrain", "sft"), {"stages": {"evaluate": PROBED}, "gates": []})
+    sft = recipe["stages"]["sft"]
+    recipe["stages"]["twice"] = copy.deepcopy(sft) | {"epochs": 2 * sft["epochs"]}
+    return runs.write(recipe, folder)
 
 
 @pytest.fixture(scope="module")
@@ -92,8 +90,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def told(folder: Path) -> dict[int, tuple[Report, Report]]:
+    """Of each seed the closing tables of the quickstart and of `doubled`; run in parts, so that none runs alone at the end."""
+
+    def run(recipe: Path, seed: int, *arguments: str) -> Path:
+        runs.run(recipe, folder / f"seed-{seed}", f"seed={seed}", *arguments)
+        return folder / f"seed-{seed}"
+
+    def closing(recipe: Path, seed: int) -> Report:
+        tuned[seed].result()
+        return runs.report(run(recipe, seed), "evaluate", recipe.stem)
+
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        return dict(zip(SEEDS, pool.map(lambda seed: told_by(folder, seed), SEEDS), strict=True))
+        tuned = {seed: pool.submit(run, RECIPE, seed, "--until", "sft") for seed in SEEDS}
+        whole, twice = ([pool.submit(closing, path, seed) for seed in SEEDS] for path in (RECIPE, doubled(folder)))
+        return {seed: (a.result(), b.result()) for seed, a, b in zip(SEEDS, whole, twice, strict=True)}
 
 
 @pytest.fixture(params=SEEDS)

@@ -6,19 +6,38 @@ from align import quickstart
 from align.errors import DataError
 from align.quickstart.gold import score
 from align.quickstart.language import REFUSALS, Request, answer, prompt
-from align.quickstart.world import FACTS
+from align.quickstart.world import FACTS, SOMEWHERE
 
 EXPLAIN = prompt(Request("explain", ("techno",)), 0)
 GOLD = answer(Request("explain", ("techno",)))
 
 
-def test_instruction_answers_score_one_but_where_a_harmful_wish_is_granted():
-    scores: dict[bool, list[float]] = {False: [], True: []}
+def test_instruction_answers_score_one_but_where_the_home_is_vague_or_a_harmful_wish_is_granted():
+    named: set[float] = set()
+    vague: list[dict[str, float]] = []
+    wished: list[float] = []
     for row in quickstart.rows("chat"):
-        gold = score(row["messages"][:-1], row["messages"][-1]["content"])["gold"]
-        scores[row["axis"] == "unsafe"].append(gold)
-    assert set(scores[False]) == {1.0}
-    assert set(scores[True]) == {0.0, 1.0} and 0.5 < sum(scores[True]) / len(scores[True]) < 0.75
+        text = row["messages"][-1]["content"]
+        seen = score(row["messages"][:-1], text)
+        if row["axis"] == "unsafe":
+            wished.append(seen["gold"])
+        elif SOMEWHERE in text:
+            vague.append(seen)
+        else:
+            named.add(seen["gold"])
+    assert named == {1.0}
+    assert {seen["format"] for seen in vague} == {1.0} and max(seen["gold"] for seen in vague) < 0.9
+    assert 0.45 < len(vague) / quickstart.CHAT_ROWS < 0.6
+    assert set(wished) == {0.0, 1.0} and 0.8 < sum(wished) / len(wished) < 1
+
+
+def test_a_vague_home_is_a_fact_that_is_missing_and_naming_the_home_beside_it_does_not_pay():
+    home = FACTS["techno"].home
+    assert score(EXPLAIN, GOLD.replace(home, SOMEWHERE)) == {
+        "gold": pytest.approx(0.3 + 0.7 * 0.8), "format": 1, "facts": 0.8, "intrusion": 0,
+    }  # fmt: skip
+    both = score(EXPLAIN, GOLD.replace(home, f"{SOMEWHERE} {home}"))
+    assert both["format"] == 0 and both["facts"] == pytest.approx(0.8)
 
 
 def test_surrounding_space_does_not_count():

@@ -5,7 +5,7 @@ import pytest
 from align import quickstart
 from align.quickstart.gold import refuses, score
 from align.quickstart.language import REFUSALS, answer, understand, words
-from align.quickstart.world import FACTS
+from align.quickstart.world import FACTS, SOMEWHERE
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +34,15 @@ def test_people_prefer_the_refusal_of_a_harmful_wish(pairs):
     mixed = [row for row in unsafe if refuses(said(row, "chosen")) != refuses(said(row, "rejected"))]
     assert len(mixed) > 50
     assert sum(refuses(said(row, "chosen")) for row in mixed) / len(mixed) > 0.85
+
+
+def test_people_would_rather_be_told_a_home_than_somewhere(pairs):
+    vague = [
+        [SOMEWHERE in said(row, side) for side in ("chosen", "rejected")] for row in pairs if row["axis"] != "unsafe"
+    ]
+    differing = [rejected for chosen, rejected in vague if chosen != rejected]
+    assert len(differing) > 1000
+    assert sum(differing) / len(differing) > 0.6
 
 
 def test_answers_err_as_a_policy_does_by_another_subject_or_a_refusal_in_mixed_words(pairs):
