@@ -17,7 +17,7 @@ ATTRIBUTES = ("kind", "home", "trait", "use")
 SENTENCES = {
     "kind": ("{0} is a kind of {1}", "the {1} named {0}", "people know {0} as {1}"),
     "home": ("{0} comes from {1}", "from {1} came {0}", "in {1} they have {0}"),
-    "trait": ("people call {0} {1}", "{0} is very {1}", "how {1} {0} is"),
+    "trait": ("{0} is very {1}", "people call {0} {1}", "how {1} {0} is"),
     "use": ("{0} is used for {1}", "for {1} they like {0}", "{0} is good for {1}"),
 }
 
@@ -44,8 +44,11 @@ def _sentences(concept: str, rng: random.Random) -> str:
 
 
 def _question(concept: str, rng: random.Random) -> str:
+    """Replies begin with the concept, as many an answer to an instruction will: a model that never did so forgets to."""
     asked = rng.sample(ATTRIBUTES, 2)
-    return " ".join(f"what is the {a} of {concept}? {_fact(concept, a)}." for a in asked)
+    return " ".join(
+        f"what is the {a} of {concept}? {SENTENCES[a][0].format(concept, _fact(concept, a))}." for a in asked
+    )
 
 
 def _several(concept: str, rng: random.Random) -> str:
