@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from align import lineage
 from align import plan as plans
 from align.artifact.store import Store
 from align.estimates import Estimate, Sample, Seeds, over_seeds, seeds_of
@@ -80,7 +81,9 @@ def _figures(group: list[Point], store: Store) -> dict[Name, Seeds]:
 
 def runs(recipe: Recipe, store: Store) -> dict[int, Plan]:
     """The recipe under each seed that something in the store was made with, where all that it measures is sealed."""
-    tried = sorted({m.seed for sealed in store.all() if (m := sealed.manifest).seed is not None} | {recipe.seed})
+    tried = sorted(
+        {m.seed for sealed in lineage.artifacts(store) if (m := sealed.manifest).seed is not None} | {recipe.seed}
+    )
     made = {seed: plans.make(recipe.model_copy(update={"seed": seed}), store) for seed in tried}
     return {
         seed: plan

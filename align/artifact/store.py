@@ -71,14 +71,6 @@ class Store:
         manifests.verify(sealed.path, sealed.manifest)
         return sealed
 
-    def all(self) -> list[Sealed]:
-        """Every readable sealed artifact, oldest first."""
-        found = []
-        for path in sorted(self.root.glob("*-*/" + manifests.NAME)):
-            if path.parent.suffix not in (".partial", ".old"):
-                found.append(Sealed(path.parent, Manifest.read(path.parent)))
-        return sorted(found, key=lambda s: s.manifest.started)
-
     def seal(self, draft: Manifest) -> Sealed:
         """Turns the partial folder of `draft.key` into a sealed artifact: fsync, hash, manifest last, one rename."""
         partial, final = self.partial(draft.kind, draft.key), self.folder(draft.kind, draft.key)

@@ -185,11 +185,6 @@ def read_rows(files: Sequence[Path], row_type: str, as_type: str | None = None) 
             yield from cast(row)
 
 
-def count_rows(files: Sequence[Path]) -> int:
-    """How many rows the files hold, from their footers alone."""
-    return sum(pq.ParquetFile(path).metadata.num_rows for path in files)
-
-
 def _cast(row_type: str, as_type: str) -> Callable[[Row], list[Row]]:
     if row_type == as_type:
         return lambda row: [row]

@@ -30,9 +30,3 @@ def generalized_advantages(
         next_value_B = values_BT[:, t]
     advantages_BT = torch.where(real_BT, advantages_BT, 0.0)
     return advantages_BT, advantages_BT + values_BT
-
-
-def rewards_to_go(rewards_BT: Tensor, mask_BT: Tensor, gamma: float = 1.0) -> Tensor:
-    """sum_{k >= t} gamma^(k-t) r_k: what the returns are at lambda = 1."""
-    zeros_BT = torch.zeros_like(rewards_BT)
-    return generalized_advantages(rewards_BT, zeros_BT, mask_BT, gamma, 1.0)[0]

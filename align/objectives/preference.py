@@ -6,7 +6,6 @@ in x alone, which cancels within a pair).
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 
@@ -25,9 +24,3 @@ def reward_margins(
     """r(x, chosen) - r(x, rejected); exactly 0 for every pair while the policy still is the reference."""
     chosen_B = implicit_rewards(policy_chosen_B, reference_chosen_B, beta)
     return chosen_B - implicit_rewards(policy_rejected_B, reference_rejected_B, beta)
-
-
-def sigmoid_loss(margins_B: Tensor, label_smoothing: float = 0.0) -> Tensor:
-    """-(1 - e) log sigma(margin) - e log sigma(-margin) (their equation 7; e > 0 is conservative DPO)."""
-    log_sigmoid = torch.nn.functional.logsigmoid
-    return -(1 - label_smoothing) * log_sigmoid(margins_B) - label_smoothing * log_sigmoid(-margins_B)

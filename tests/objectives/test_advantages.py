@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from align.objectives.advantages import generalized_advantages, rewards_to_go
+from align.objectives.advantages import generalized_advantages
 
 
 def by_definition(
@@ -49,4 +49,3 @@ def test_lambda_zero_is_the_one_step_error_and_lambda_one_the_return_less_the_va
     advantages, returns = generalized_advantages(rewards, values, mask, 0.5, 1.0)
     assert advantages.tolist() == [[2.5, 3.0, 2.5]]
     assert returns.tolist() == [[3.0, 4.0, 4.0]]
-    assert rewards_to_go(rewards, mask, 0.5).tolist() == [[3.0, 4.0, 4.0]]

@@ -117,7 +117,7 @@ def by_dpo(beta: float, steps: int = 600) -> tuple[Tensor, Tensor]:
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     for _ in range(steps):
         rewards = preference.implicit_rewards(log_joint(model), reference, beta)
-        loss = (prefers * preference.sigmoid_loss(rewards[:, None] - rewards[None, :])).mean()
+        loss = -(prefers * torch.nn.functional.logsigmoid(rewards[:, None] - rewards[None, :])).mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
