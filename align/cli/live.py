@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
+from rich.padding import Padding
 from rich.spinner import Spinner
 from rich.text import Text
 
@@ -74,7 +75,7 @@ class LiveTable(Listener):
         notes = dict.fromkeys(
             f"{p.step.name}: {n}" for p in self.steps.values() for n in p.notes if p.state == "running"
         )
-        lines += [Text(f"      {note}", "dim", overflow="fold") for note in list(notes)[-3:]]
+        lines += [Padding(Text(note, "dim", overflow="fold"), (0, 0, 0, 6)) for note in list(notes)[-3:]]
         lines.append(self._footer())
         yield Group(*lines)
 

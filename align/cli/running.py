@@ -131,9 +131,11 @@ def _notes(display: Display) -> None:
             for note in progress.notes:
                 told.setdefault(note, []).append(progress.step.name)
         if told:
+            from align.cli import terminal
+
             print("\n  notes")
         for note, steps in told.items():
-            print(f"    {words.listed(steps)}: {note}")
+            print(terminal.hung("    ", f"{words.listed(steps)}: {note}"))
 
 
 def _talk(plan: Plan, chosen: list[str]) -> str:
