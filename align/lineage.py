@@ -21,7 +21,7 @@ from align.errors import ArtifactError, UserError
 from align.plan import Plan
 from align.recipe import Recipe, load
 from align.sources import BUNDLED
-from align.specs import PretrainSpec
+from align.specs import STEPS, PretrainSpec
 
 VARIABLE = "ALIGN_STORE"
 DEFAULT = ".align"
@@ -91,6 +91,8 @@ def resolve(given: str, folder: str | None = None) -> Reference:
         if found:
             names = ", ".join(f"{s.path.name} ({s.manifest.name})" for s in found[:5])
             raise UserError(given, f"{len(found)} artifacts begin so: {names}", "", "give more of the key")
+    if run := last_run(given, folder):
+        raise UserError(given, "this is a recipe", "", _one_of(given, run[2]))
     raise UserError(
         given, "there is no such artifact or recipe", "expected RECIPE:STEP, a key or a folder", _hint(given, store)
     )
@@ -118,6 +120,12 @@ def _of_step(given: str, folder: str | None) -> Reference:
         parts = ", ".join(sealed.manifest.rows) or "no parts"
         raise UserError(given, f"{step} has no part {part}", f"it has {parts}")
     return Reference(sealed, store, part)
+
+
+def _one_of(recipe: str, steps: dict[str, str]) -> str:
+    kinds = {step: key.partition("-")[0] for step, key in steps.items()}
+    models = [step for kind in STEPS for step in kinds if kinds[step] == kind and STEPS[kind].writes == "model"]
+    return f"name one of its steps, such as {recipe}:{models[-1]}" if models else f"run it first: align run {recipe}"
 
 
 def _with_part(wanted: str) -> tuple[str, str | None]:

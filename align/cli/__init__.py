@@ -87,7 +87,8 @@ def _tell(error: BaseException) -> int:
             print(usage())
             return 0
         command = getattr(getattr(error, "ctx", None), "command_path", "align")
-        print(f"{usage()} See: {command} --help", file=sys.stderr)
+        said = usage().rstrip()
+        print(f"{said}{'' if said.endswith(('.', '?', '!', ')')) else '.'} See: {command} --help", file=sys.stderr)
         return 2
     if isinstance(error, (UserError, GateError, Stopped)):
         print(_fitted(error), file=sys.stderr)

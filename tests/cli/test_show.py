@@ -31,6 +31,8 @@ def test_an_artifact_is_found_by_step_recipe_file_part_key_and_folder(here: Path
         ("small:chat.holdot", "no part holdot"),
         ("ffffffff", "Recipes that ran here: small"),
         ("nowhere/at/all", "no such artifact"),
+        ("small", "this is a recipe. Name one of its steps, such as small:dpo"),
+        ("small.yaml", "this is a recipe. Name one of its steps, such as small.yaml:dpo"),
     ],
 )
 def test_a_wrong_reference_says_what_there_is(given: str, said: str, here: Path, sealed: Callable[..., Plan]) -> None:
