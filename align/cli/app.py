@@ -51,13 +51,14 @@ def validate(recipe: RecipeFile, overrides: Overrides = None) -> None:
       align validate quickstart.yaml
       align validate quickstart.yaml stages.dpo.beta=0.3
     """
+    from align import words
+
     found = opening.recipe(recipe, overrides)
     opening.check_prepared(found)
     steps = found.steps()
-    gates = f", {len(found.gates)} gates" if found.gates else ""
-    print(
-        f"{found.path} is sound: {len(found.data)} data entries, {len(found.stages)} stages, {len(steps)} steps{gates}."
-    )
+    entries = f"{len(found.data)} data {'entry' if len(found.data) == 1 else 'entries'}"
+    counted = {"stage": len(found.stages), "step": len(steps), **({"gate": len(found.gates)} if found.gates else {})}
+    print(f"{found.path} is sound: {', '.join([entries, *(words.plural(n, word) for word, n in counted.items())])}.")
     print(f"See what it would do: align plan {recipe}")
 
 

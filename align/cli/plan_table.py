@@ -20,6 +20,8 @@ def show(plan: Plan, names: list[str]) -> None:
     whole, narrow = _table(steps), _table(steps, leave_out="kind")
     console.print(narrow if terminal.fits(narrow, console) and not terminal.fits(whole, console) else whole)
     console.print()
+    if any(not step.key for step in steps):
+        console.out("  a hub id is looked up when it first runs, and stays at the commit it has then\n")
     if old := sum(step.reason.endswith(OTHER_CODE) for step in steps):
         console.out(
             f"  align has changed since {words.plural(old, 'step')} ran; align run --strict-code runs them again\n"
