@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.cli.conftest import Align
 
+pytestmark = pytest.mark.usefixtures("warm_python")
 ROW = {"prompt": "Name a fruit.", "chosen": "An apple.", "rejected": "A chair."}
 
 
