@@ -16,12 +16,15 @@ AlignError              1   our fault: shown with its traceback
 from __future__ import annotations
 
 import difflib
+import re
 import signal
 import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 INDENT = " " * 12
+_THING = re.compile(r"(A|An|One|At most|At least) ")  # what was expected, as a thing and not as a sentence
+_VERB = re.compile(r" (needs?|has|is|are|can|reads?|asks|begins|holds)\b")
 
 
 def did_you_mean(word: str, known: Iterable[str], likeness: float = 0.6) -> str:
@@ -52,7 +55,10 @@ class UserError(AlignError):
         super().__init__(where, found, expected, remedy)  # all of them, so that the error survives a process border
 
     def __str__(self) -> str:
-        parts = [s for s in (self.found, self.expected, self.remedy) if s]
+        expected = self.expected
+        if _THING.match(expected) and not _VERB.search(expected):
+            expected = f"expected {expected[0].lower()}{expected[1:]}"
+        parts = [s for s in (self.found, expected, self.remedy) if s]
         sentences = [s if s[-1] in ".?!:" else s + "." for s in parts]
         sentences[1:] = [s[0].upper() + s[1:] if s.split()[0].rstrip(",").isalpha() else s for s in sentences[1:]]
         return f"{self.where}: " + " ".join(sentences) if self.where else " ".join(sentences)

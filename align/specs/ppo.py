@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from align.artifact.digests import of_file
+from align.errors import did_you_mean
 from align.specs.asking import SCORER, checked_scorer
 from align.specs.base import Model, Port, Settings, Spec
 from align.specs.training import LoRA, Scheduler
@@ -29,7 +31,21 @@ def _checked_use(use: str) -> str:
             raise ValueError(f"{use} names no function; expected file:PATH.py:FUNCTION")
         if not path.is_file():
             raise ValueError(f"there is no file {path}")
+        _check_function(path, function)
     return checked_scorer(use)
+
+
+def _check_function(path: Path, function: str) -> None:
+    """Raise ValueError where the file is no Python, or cannot have the function; it is read, not run."""
+    try:
+        nodes = list(ast.walk(ast.parse(path.read_bytes())))
+    except (SyntaxError, ValueError) as error:
+        raise ValueError(f"{path}, line {getattr(error, 'lineno', None) or 1}: {error.args[0]}") from None
+    defined = [node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+    named = {node.id for node in nodes if isinstance(node, ast.Name)}
+    named |= {alias.asname or alias.name for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names}
+    if not {function, "*"} & {*defined, *named}:
+        raise ValueError(f"{path} has no function {function}. {did_you_mean(function, defined)}")
 
 
 class RewardTerm(Settings):

@@ -88,7 +88,7 @@ def test_reading_is_lazy(tmp_path):
     ("name", "data", "message"),
     [
         ("a.jsonl", jsonl() + b'{"prompt": "x"\n', r"a.jsonl, row 3: broken JSON: .* Repair or delete this line."),
-        ("a.jsonl", b"[1]\n", "row 1: the row is a JSON list. An object"),
+        ("a.jsonl", b"[1]\n", "row 1: the row is a JSON list. Expected an object"),
         ("a.jsonl", '{"a": "größer"}\n'.encode("latin-1"), r"row 1: byte 10 is not UTF-8.*iconv"),
         ("a.jsonl", '{"a": 1}\n'.encode("utf-16"), "UTF-16"),
         ("a.jsonl", b"", "the file is empty"),
@@ -98,7 +98,7 @@ def test_reading_is_lazy(tmp_path):
         ("a.jsonl.zst", zstandard.ZstdCompressor().compress(jsonl() * 50)[:-9], "broken off or damaged"),
         ("a.jsonl.gz", jsonl(), "broken off or damaged"),
         ("a.json", b'[{"a": 1},\n {"a": 2},\n {"a": }]', "line 3: broken JSON"),
-        ("a.json", b'{\n"data": [{"a": 1}], "version": 2}', "one JSON object with keys data, version. A list of rows"),
+        ("a.json", b'{\n"data": [{"a": 1}], "version": 2}', "one JSON object with keys data, version. Expected a list of rows"),
         ("a.json", b'[{"a": 1}, 2]', "row 2: the row is a JSON number"),
         ("a.csv", b"a,b\n1,2\n1,2,3\n", "row 2: the row has 3 cells. 2, as in the header"),
         ("a.csv", b"a,b\n1\n", "row 1: the row has 1 cells"),

@@ -102,7 +102,7 @@ def test_a_special_token_inside_an_answer_is_a_leak(subject: Subject) -> None:
 
 
 def test_a_row_that_declares_no_known_structure_is_refused(subject: Subject) -> None:
-    with pytest.raises(DataError, match=r"row 1: meta.structure is 'yaml'. One of json, list, tags"):
+    with pytest.raises(DataError, match=r"row 1: meta.structure is 'yaml'. Expected one of json, list, tags"):
         asked(
             FormatSuite(data="p", max_new_tokens=16), subject, [{"prompt": user("fox"), "meta": {"structure": "yaml"}}]
         )

@@ -120,7 +120,7 @@ def test_an_empty_answer_has_a_score(base: ModelInput, folder: ModelInput, forei
 
 
 def test_folders_that_are_no_reward_model_are_refused(base: ModelInput, folder: ModelInput, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"is a LlamaForCausalLM\. A reward model"):
+    with pytest.raises(ModelError, match=r"is a LlamaForCausalLM\. Expected a reward model"):
         load_reward_model(base, torch.float32, CPU)
     two = write_reward_model(tmp_path / "two", base, labels=2)
     with pytest.raises(ModelError, match="2 labels"):
@@ -129,7 +129,7 @@ def test_folders_that_are_no_reward_model_are_refused(base: ModelInput, folder: 
     padded.config.pad_token_id = load_tokenizer(base).eos_token_id
     padded.save_pretrained(tmp_path / "padded")
     load_tokenizer(base).save_pretrained(tmp_path / "padded")
-    with pytest.raises(ModelError, match="A pad token of its own"):
+    with pytest.raises(ModelError, match="a pad token of its own"):
         load_reward_model(ModelInput("padded", tmp_path / "padded", ""), torch.float32, CPU)
 
 

@@ -22,7 +22,7 @@ def test_stages_in_a_reward_are_inputs_and_programs_are_not(tmp_path: Path) -> N
 
 
 def test_a_users_file_counts_by_what_it_says_not_by_where_it_lies(tmp_path: Path) -> None:
-    for name, code in (("a", "x = 1"), ("b", "x = 1"), ("c", "x = 2")):
+    for name, code in (("a", "score = 1"), ("b", "score = 1"), ("c", "score = 2")):
         (tmp_path / name).mkdir()
         (tmp_path / name / "r.py").write_text(code)
     files = [f"file:{tmp_path}/{name}/r.py:score" for name in "abc"]
@@ -55,12 +55,19 @@ def test_settings_survive_the_way_to_the_process_that_uses_them() -> None:
         ({"reward": "scorer:nothing"}, "scorer:nothing is no scorer"),
         ({"reward": "file:nowhere.py:score"}, "there is no file nowhere.py"),
         ({"reward": "file:rewards.py"}, "names no function"),
+        ({"reward": "file:rewards.py:scor"}, r"rewards.py has no function scor. Did you mean score\?"),
+        ({"reward": "file:broken.py:score"}, "broken.py, line 2: "),
         ({"reward": []}, "at least 1 item"),
         ({"gold": "rm"}, "gold is scorer:NAME or file"),
         ({"value": "reward", "reward": "scorer:stops"}, "value: reward needs a reward model"),
         ({"temperature": 0.0}, "greater than 0"),
     ],
 )
-def test_settings_that_cannot_work_are_refused(changed: dict[str, Any], said: str) -> None:
+def test_settings_that_cannot_work_are_refused(
+    changed: dict[str, Any], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rewards.py").write_text("def score(prompt, completion):\n    return 1.0\n")
+    (tmp_path / "broken.py").write_text("def score(prompt, completion):\nreturn 1.0\n")
     with pytest.raises(ValidationError, match=said):
         settings(**changed)

@@ -343,7 +343,7 @@ def test_rewards_that_are_all_equal_stop_the_stage_and_keep_the_checkpoint(
 def test_kl_beyond_the_bound_stops_the_stage(
     base: ModelInput, prompts: RowsInput, rewards: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(TrainingError, match=r"nats a sequence from the reference\. At most 0\.001"):
+    with pytest.raises(TrainingError, match=r"nats a sequence from the reference\. Expected at most 0\.001"):
         run(tmp_path / "run", base, prompts, reward=rewards, kl_bound=0.001, learning_rate=1e-2, **SHORT)
 
 
