@@ -136,6 +136,12 @@ def test_without_a_command_there_is_help_and_no_complaint(align: Align) -> None:
     assert told.code == 0 and "align init quickstart" in told.out.splitlines()[-1] and not told.err
 
 
+def test_a_plan_with_hub_ids_says_when_they_are_looked_up(here: Path, align: Align) -> None:
+    assert "a hub id is looked up when it first runs" in align("plan", "sft_lora").out
+    assert "looked up" not in align("plan", "small.yaml").out
+    assert "1 data entry, 2 stages, 5 steps." in align("validate", "sft_lora").out
+
+
 def test_recipes_are_listed_within_the_terminal(here: Path, align: Align) -> None:
     assert max(map(len, align("init").out.splitlines())) <= 80
 

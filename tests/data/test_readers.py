@@ -98,7 +98,11 @@ def test_reading_is_lazy(tmp_path):
         ("a.jsonl.zst", zstandard.ZstdCompressor().compress(jsonl() * 50)[:-9], "broken off or damaged"),
         ("a.jsonl.gz", jsonl(), "broken off or damaged"),
         ("a.json", b'[{"a": 1},\n {"a": 2},\n {"a": }]', "line 3: broken JSON"),
-        ("a.json", b'{\n"data": [{"a": 1}], "version": 2}', "one JSON object with keys data, version. Expected a list of rows"),
+        (
+            "a.json",
+            b'{\n"data": [{"a": 1}], "version": 2}',
+            "one JSON object with keys data, version. Expected a list of rows",
+        ),
         ("a.json", b'[{"a": 1}, 2]', "row 2: the row is a JSON number"),
         ("a.csv", b"a,b\n1,2\n1,2,3\n", "row 2: the row has 3 cells. 2, as in the header"),
         ("a.csv", b"a,b\n1\n", "row 1: the row has 1 cells"),

@@ -133,7 +133,7 @@ def test_a_reward_model_that_goes_astray_stops_and_ppo_is_not_tried(check: Any, 
     write_base(tmp_path / "broken")
     break_weights(tmp_path / "broken")
     findings, _ = check(text.format(base=tmp_path / "broken"))
-    assert said(findings, "A finite number").subject == "stages.reward"
+    assert said(findings, "a finite number").subject == "stages.reward"
     assert said(findings, "not tried: it rests on reward").subject == "stages.ppo"
 
 
