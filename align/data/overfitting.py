@@ -48,7 +48,7 @@ def risk(diet: Diet, subject: str) -> Finding:
     said = f"{seen}; {diet.trainable:,} trained parameters can hold {diet.held:,.3g} times what is new in them"
     if round(diet.passes, 1) <= most or diet.held <= 1 or (diet.evaluated and diet.keeps_best):
         return Finding("ok", subject, said)
-    repeated = f" {diet.repeated:,} rows stand there twice or more: leave them out." if diet.repeated else ""
+    repeated = f" {diet.repeated:,} rows repeat an earlier one: leave them out." if diet.repeated else ""
     remedy = f"Set epochs: {max(1.0, most * diet.epochs / diet.passes):.2g} or less"
     remedy += ", or a smaller lora.r" if diet.adapter else ", or train an adapter (lora)"
     remedy += ", or keep: best(eval_loss)" if diet.evaluated else ", or give eval_data and keep: best(eval_loss)"

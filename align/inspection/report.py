@@ -95,7 +95,7 @@ def repetitions(found: Repetitions, rows: int, subject: str) -> list[Finding]:
         state = "warning" if found.rows > REPEATED * rows else "note"
         told.append(
             Finding(
-                state, subject, f"{found.rows:,} of {rows:,} rows stand there twice or more ({_rows(found, 'repeated')})",
+                state, subject, f"{found.rows:,} of {rows:,} rows repeat an earlier one ({_rows(found, 'repeated')})",
                 "Each counts as one more epoch of itself.",
             )
         )  # fmt: skip

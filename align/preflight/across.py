@@ -140,7 +140,7 @@ def _coverage(context: Context, requests: Iterable[Row], evaluated: set[str]) ->
     for name in evaluated:
         lacking.update(coverage.lacking(coverage.table(_only_asked(context.entries[name])), told))
     most = ", ".join(f"{verb} {count.total():,}" for verb, count in list(told.items())[:VERBS_TOLD])
-    said = f"{len(told):,} verbs are trained: {most}{' ...' if len(told) > VERBS_TOLD else ''}"
+    said = f"{len(told):,} verb{'s are' if len(told) > 1 else ' is'} trained: {most}{' ...' if len(told) > VERBS_TOLD else ''}"
     context.tell({"event": "coverage", "table": {verb: dict(places) for verb, places in told.items()}})
     if lacking:
         names = ", ".join(f"{verb} ({rows:,} rows)" for verb, rows in lacking.most_common(VERBS_TOLD))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import islice
 
+from align import words
 from align.artifact.inputs import RowsInput, SourceInput
 from align.artifact.store import Sealed
 from align.data.split import part_of, parts
@@ -101,7 +102,7 @@ def _sealed(context: Context, name: str, sealed: Sealed, spec: PrepareSpec) -> E
     dropped = int(sealed.manifest.metrics.get("rows/dropped", 0))
     lost = f", {dropped:,} were left out" if dropped else ""
     subject = f"data.{name}"
-    context.add(Finding("ok", subject, f"prepared before: {sum(counts.values()):,} rows{lost}"))
+    context.add(Finding("ok", subject, f"prepared before: {words.plural(sum(counts.values()), 'row')}{lost}"))
     told = report.repetitions(repetitions, sum(counts.values()), subject)
     context.add(*(finding for finding in told if finding.state != "note"))
     return Entry(name, spec.as_, kept, counts, repetitions)

@@ -35,4 +35,4 @@ def test_a_stage_is_warned_of_where_rows_can_be_held_and_are_seen_too_often(chan
 
 def test_the_warning_says_what_to_set() -> None:
     found = risk(replace(SOUND, epochs=20, repeated=10), "stages.sft")
-    assert "Set epochs: 4 or less" in found.remedy and "10 rows stand there twice" in found.remedy
+    assert "Set epochs: 4 or less" in found.remedy and "10 rows repeat an earlier one" in found.remedy

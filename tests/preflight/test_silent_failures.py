@@ -180,7 +180,7 @@ TOLD: dict[str, tuple[Change, str]] = {
         rows("pairs", [*pairs(40), pair(chats(1)[0]["messages"][0]["content"], "a cat", chats(1)[0]["messages"][1]["content"])]),
         "1 of 2 questions that data.pairs answers too: what one wants there the other rejects",
     ),
-    "rows stand there twice": (rows("chat", chats(20) * 2), "20 of 40 rows stand there twice or more"),
+    "rows stand there twice": (rows("chat", chats(20) * 2), "20 of 40 rows repeat an earlier one"),
 }  # fmt: skip
 
 
