@@ -18,7 +18,7 @@ class Job:
     spec: dict[str, Any]
     seed: int | None
     key: str
-    edges: dict[str, dict[str, Any]]  # input name -> {"kind", "key", "part", "type"} or {"source": {...}}
+    edges: dict[str, dict[str, Any]]  # input name -> {"name", "kind", "key", "part"} or {"source": {...}}
     store: str
     tracking: dict[str, Any]
     group: str

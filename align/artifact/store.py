@@ -4,7 +4,7 @@
 <store>/<kind>-<key12>.partial/    being built; holds resume state; never read by another step
 <store>/recipes/<name>.json        step -> key of that recipe's last run
 <store>/pins.json                  hub source -> commit
-<store>/cache/  locks/             deletable
+<store>/cache/  locks/  digests.json    deletable
 """
 
 from __future__ import annotations
