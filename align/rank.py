@@ -16,7 +16,8 @@ from align.artifact.store import Store
 from align.errors import AlignError
 from align.job import Job, spec_of
 from align.ranks import RankTracker, end_with_the_step
-from align.step import RUN, open_inputs
+from align.stages.all import RUN
+from align.step import open_inputs
 
 
 def main(partial: Path) -> int:

@@ -16,27 +16,16 @@ from typing import Any
 
 from align import credentials, plots, ranks
 from align.artifact import crash, digests, lock
-from align.artifact.inputs import AnyInput, Inputs, ReportInput, RowsInput, SourceInput
+from align.artifact.inputs import AnyInput, Inputs, SourceInput
 from align.artifact.manifest import Manifest, Parent
 from align.artifact.store import Sealed, Store, free_bytes
 from align.errors import ResourceError
 from align.job import Job, spec_of
-from align.models.inputs import model_input, outside_model
-from align.stages import compare, dpo, measure, mix, ppo, prepare, pretrain, reward, select, sft
-from align.tracking import Output, Tracker, WandbRun, WandbSink
+from align.models.inputs import input_of, outside_model
+from align.stages.all import RUN
+from align.tracking import Output, Tracker
+from align.wandb_runs import WandbRun, WandbSink
 
-RUN = {
-    "prepare": prepare.run,
-    "mix": mix.run,
-    "select": select.run,
-    "pretrain": pretrain.run,
-    "sft": sft.run,
-    "dpo": dpo.run,
-    "reward": reward.run,
-    "ppo": ppo.run,
-    "measure": measure.run,
-    "compare": compare.run,
-}
 OPTIONAL = ("lm-eval",)  # told where they are installed
 LIBRARIES = ("torch", "transformers", "trl", "peft", "datasets", "accelerate", "tokenizers", "pyarrow", "numpy")
 NEEDED_BYTES = 200 << 20  # below this nothing is started: a manifest, a log and a small model must fit
@@ -143,17 +132,6 @@ def open_inputs(job: Job, store: Store) -> tuple[Inputs, dict[str, Parent]]:
             named[name] = input_of(edge["name"], sealed, edge["part"], store)
             parents[name] = Parent(sealed.manifest.digest, edge["kind"], key=edge["key"], part=edge["part"])
     return Inputs(named, store.cache), parents
-
-
-def input_of(name: str, sealed: Sealed, part: str | None, store: Store) -> AnyInput:
-    """A sealed artifact as a stage reads it: rows of a part, a model, or a report."""
-    manifest = sealed.manifest
-    if part:
-        files = tuple(sorted(sealed.path.glob(f"rows-{part}*.parquet")))
-        return RowsInput(f"{name}.{part}", files, manifest.row_type or "", manifest.rows.get(part, 0), manifest.digest)
-    if (sealed.path / "model").is_dir():
-        return model_input(name, sealed, store)
-    return ReportInput(name, sealed.path / "report.json", manifest.digest)
 
 
 def _check_disk(store: Store, job: Job) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import wandb
 
-from align import credentials, tracking
-from align.tracking import Output, Tracker, WandbRun, WandbSink
+from align import credentials, wandb_runs
+from align.tracking import Output, Tracker
+from align.wandb_runs import WandbRun, WandbSink
 
 KEY = "0123456789ab" + "c" * 52
 OUTPUT = Output("sft-0123456789ab", "sft", "d" * 64, str(Path(__file__).parent), {"loss": 0.5})
@@ -151,7 +152,7 @@ def test_a_hanging_service_costs_its_patience_once_and_later_steps_work_offline(
 
 def test_telling_a_slow_service_takes_no_time(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wandb, "init", lambda **_: time.sleep(100))
-    monkeypatch.setattr(tracking, "QUEUED", 50)
+    monkeypatch.setattr(wandb_runs, "QUEUED", 50)
     sink = WandbSink(run_in(folder.parent), folder, KEY, 0.2)
     began = time.monotonic()
     for step in range(5000):

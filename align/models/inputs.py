@@ -8,11 +8,22 @@ from httpx import HTTPError
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError
 
-from align.artifact.inputs import ModelInput, SourceInput
+from align.artifact.inputs import AnyInput, ModelInput, ReportInput, RowsInput, SourceInput
 from align.artifact.store import Sealed, Store
 from align.errors import ModelError
 
 MODEL_FILES = ("*.safetensors", "*.json", "*.jinja", "*.model", "merges.txt", "vocab.txt")
+
+
+def input_of(name: str, sealed: Sealed, part: str | None, store: Store) -> AnyInput:
+    """A sealed artifact as a stage reads it: rows of a part, a model, or a report."""
+    manifest = sealed.manifest
+    if part:
+        files = tuple(sorted(sealed.path.glob(f"rows-{part}*.parquet")))
+        return RowsInput(f"{name}.{part}", files, manifest.row_type or "", manifest.rows.get(part, 0), manifest.digest)
+    if (sealed.path / "model").is_dir():
+        return model_input(name, sealed, store)
+    return ReportInput(name, sealed.path / "report.json", manifest.digest)
 
 
 def model_input(name: str, sealed: Sealed, store: Store) -> ModelInput:

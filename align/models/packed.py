@@ -68,7 +68,7 @@ def _flash(
     return out_NHD[None]
 
 
-@torch.compiler.disable  # a graph for each number of documents, otherwise
+@torch.compiler.disable()  # a graph for each number of documents, otherwise
 def _by_document(
     query_BHTD: Tensor, key_BHTD: Tensor, value_BHTD: Tensor, borders: Tensor, scale: float | None, p: float
 ) -> Tensor:

@@ -17,7 +17,7 @@ POINTS = 10  # times in a run, about
 
 def due(update: int, updates: int) -> bool:
     """Before the first update, about ten times on the way, and after the last."""
-    return update % max(1, updates // POINTS) == 0 or update == updates
+    return update % -(-updates // POINTS) == 0 or update == updates
 
 
 def forget_after(out: Path, update: int) -> None:

@@ -15,9 +15,8 @@ from align.errors import UserError
 from align.findings import Finding
 from align.inspection.measures import Repetitions, texts_of
 from align.job import Job
-from align.models.inputs import outside_model
+from align.models.inputs import input_of, outside_model
 from align.specs import STEPS
-from align.step import input_of
 
 Row = dict[str, Any]
 Tell = Callable[[dict[str, Any]], None]

@@ -15,9 +15,9 @@ from align.inspection import report
 from align.inspection.measures import Repetitions, Reservoir
 from align.inspection.survey import Asked, Survey, survey
 from align.job import spec_of
+from align.models.inputs import input_of
 from align.preflight.context import Context, Entry, Row
 from align.specs import PrepareSpec
-from align.step import input_of
 
 SECONDS = 10.0  # for the reading of one source
 SAMPLE = 2000

@@ -16,11 +16,11 @@ from align.evals.contract import as_type
 from align.evals.suites.benchmark import EXTRA
 from align.findings import Finding
 from align.job import spec_of
+from align.models.inputs import input_of
 from align.preflight.context import Context
 from align.specs import Suite
 from align.specs.suites import BenchmarkSuite
 from align.specs.task_files import is_file
-from align.step import input_of
 
 TASK_NAME = re.compile(r"""^["']?(?:task|group|tag)["']?:[ \t]*["']?([\w.+-]+)""", re.M)
 

@@ -26,7 +26,7 @@ from align.loop import checkpoints
 from align.preflight.context import TRIAL_ROWS, Context
 from align.specs import PpoSpec, PretrainSpec, TrainingSpec
 from align.specs.evaluate import EvaluateSettings
-from align.step import RUN
+from align.stages.all import RUN
 
 STEPS = 3  # the first of them warms up
 ASIDE_ROWS = 16  # of what a stage reads beside its training data
