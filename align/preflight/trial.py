@@ -23,13 +23,14 @@ from align.artifact.inputs import Inputs, ModelInput
 from align.errors import ModelError, TrainingError, UserError
 from align.job import spec_of
 from align.loop import checkpoints
+from align.loop.arguments import device
 from align.preflight.context import TRIAL_ROWS, Context
 from align.specs import PpoSpec, PretrainSpec, TrainingSpec
 from align.specs.evaluate import EvaluateSettings
 from align.stages.all import RUN
 
 STEPS = 3  # the first of them warms up
-ASIDE_ROWS = 16  # of what a stage reads beside its training data
+ASIDE_ROWS = {"cpu": 4, "cuda": 16}  # of what a stage reads beside its training data
 ASKED, ASKED_PARTS = 4, 24  # rows of an evaluation suite, and of one that needs several slices
 CPU_FLOPS = 2e11  # of a step on the CPU; 6 a parameter and token (Kaplan et al. 2020, 2001.08361)
 CPU_LOGITS = 5e7  # of a step on the CPU: with large vocabularies they take longer than the layers
@@ -109,7 +110,7 @@ def _rows(spec: Any, name: str) -> int:
     """How many rows of an input a trial reads."""
     if isinstance(spec, PpoSpec):
         return spec.batch_size  # it draws its prompts at random
-    return TRIAL_ROWS if name == "data" or not isinstance(spec, TrainingSpec) else ASIDE_ROWS
+    return TRIAL_ROWS if name == "data" or not isinstance(spec, TrainingSpec) else ASIDE_ROWS[device().type]
 
 
 def _checkpointed(context: Context, step: str) -> str:
