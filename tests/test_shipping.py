@@ -30,7 +30,8 @@ SMALL = (
     "stages.evaluate.suites.probes.max_new_tokens=4 stages.evaluate.suites.kl.limit=8 stages.evaluate.suites.kl.max_new_tokens=4 "
     "stages.evaluate.suites.transfer.max_new_tokens=4 stages.evaluate.suites.preference.limit=8 "
     "stages.evaluate.suites.preference.max_new_tokens=4 stages.evaluate.suites.health.limit=8 "
-    "stages.evaluate.suites.health.max_new_tokens=4 gates=[]"
+    "stages.evaluate.suites.health.max_new_tokens=4 stages.evaluate.suites.wins.limit=8 "
+    "stages.evaluate.suites.wins.max_new_tokens=4 gates=[]"
 )
 
 

@@ -29,6 +29,7 @@ PROMPT = [
     5,
 ]  # two, so that no completion looks like the prompt: repeated, one token alone gives the same hidden state
 BETAS = (0.3, 0.6, 1.2)
+UPDATES = {0.3: 250, 0.6: 150, 1.2: 150}  # the further the optimum, the more
 TOLERANCE = 0.02
 GOLD_V2 = torch.randn(VOCAB * VOCAB, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
 ALL_V2 = torch.cartesian_prod(torch.arange(VOCAB), torch.arange(VOCAB))
@@ -92,9 +93,9 @@ class Enumerating:
         return [Completion(row, False) for row in ALL_V2[drawn].tolist()]
 
 
-def by_ppo(beta: float, updates: int = 250) -> tuple[Tensor, Tensor]:
+def by_ppo(beta: float) -> tuple[Tensor, Tensor]:
     """(policy, reference) as log-probabilities after PPO with kl_coef = beta."""
-    model = model_of()
+    model, updates = model_of(), UPDATES[beta]
     reference = log_joint(model).detach()
     spec = settings(
         kl_coef=beta, episodes=256 * updates, batch_size=256, epochs=4, minibatches=1, learning_rate=5e-3,
