@@ -31,7 +31,8 @@ import threading
 import time
 import traceback
 import zlib
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
@@ -70,11 +71,10 @@ def python(**environment: str) -> str:
     """
     whose = os.environ.get("PYTEST_XDIST_TESTRUNUID", f"alone-{os.getpid()}")
     whose += f"-{zlib.crc32(repr(sorted(environment.items())).encode())}" if environment else ""
-    folder = Path(tempfile.gettempdir()) / f"warm-{os.getuid()}-{whose}"
+    folder = Path(tempfile.gettempdir()) / f"warm-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
-    address, script = str(folder / "socket"), folder / "python"
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    address, script = str(folder / f"{whose}.socket"), folder / f"{whose}.python"
+    with locked(folder):
         lease = connected(address)
         if lease is None:
             script.write_text(SCRIPT.format(python=sys.executable, address=address, fork=FORK))
@@ -82,6 +82,13 @@ def python(**environment: str) -> str:
             lease = started(address, script, environment)
     atexit.register(lease.close)
     return str(script)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def connected(address: str) -> socket.socket | None:
@@ -122,6 +129,7 @@ class Server:
         Path(address).unlink(missing_ok=True)
         self._listener.bind(address)
         self._listener.listen(64)
+        self._address, self._made = Path(address), Path(address).stat().st_ino
         self._waiting = selectors.DefaultSelector()
         self._ended, wake = os.pipe()
         for end in (self._ended, wake):
@@ -132,6 +140,15 @@ class Server:
             self._waiting.register(file, selectors.EVENT_READ)
 
     def serve(self) -> None:
+        """Then removes what it is known by, unless another server has taken its place."""
+        self._serve()
+        self._listener.close()
+        with locked(self._address.parent), suppress(OSError):
+            if self._address.stat().st_ino == self._made:
+                self._address.unlink()
+                Path(self._script).unlink()
+
+    def _serve(self) -> None:
         while True:
             for key, _ in self._waiting.select():
                 if key.fileobj is self._listener:
