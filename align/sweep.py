@@ -93,7 +93,7 @@ def seeded(given: str, overrides: list[str]) -> list[Variant]:
     other = next((axis.key for axis in axes if not is_seed(axis.key)), None)
     if other:
         raise UserError(
-            other, "gates are judged over seeds, and this is none", "e.g. seed=0,1,2",
+            other, "gates are judged over seeds, and this is none", "expected several seeds, e.g. seed=0,1,2",
             f"Other settings make another recipe: align sweep {given} {' '.join(overrides)}",
         )  # fmt: skip
     return variants(shipped.find(given)[0], plain, axes)

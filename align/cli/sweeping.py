@@ -65,6 +65,8 @@ def run(
         show(shown, over)
         if not failed and all(sweep.is_seed(axis.key) for axis in axes):
             _judged(variants, store, " ".join([recipe, *arguments]))
+            first = [f"{key}={value}" for key, value in variants[0].settings.items()]
+            print(f"  all seeds on a page: {' '.join(['align report', recipe, *overrides, *first])}")
     if frontier:
         _draw(load(shipped.find(recipe)[0], overrides).name, shown)
     if failed:
@@ -159,7 +161,7 @@ def show(points: list[Point], over: list[Seeded]) -> None:
     print()
     console.print(table)
     seeded = "; of several seeds: over seeds, as another training run would vary" if over else ""
-    console.print(Text(f"  ± half the 95 % interval{seeded}", "dim"))
+    console.print(Text(terminal.hung("  ", f"± half the 95 % interval{seeded}"), "dim"))
     if left := len(columns) - len(fitting):
         print(f"  {words.plural(left, 'more metric')}: --json, or align show {points[-1].variant.recipe.name}")
 

@@ -115,6 +115,22 @@ def test_a_sweep_tells_its_gates_and_blocks_on_none(judged: Any, align: Align, h
     assert "gates of beta=0.1: 1 failed" in told.out and "gates of beta=0.3: 1 passed" in told.out
 
 
+def test_a_sweep_of_seeds_ends_with_what_they_say_together(judged: Any, align: Align, here: Path) -> None:
+    judged("dpo.probes.gold > 0.5")
+    row = {"suite": "probes", "metric": "gold", "slice": "all"}
+    for seed in (3, 4):
+        told = {"probes": suite({"gold": [v + seed / 100 for v in VALUES]})}
+        joint = [{**row, "values": {"dpo": told["probes"]["metrics"]["gold"]["all"]}}]
+        seal_reports(
+            load(here / "judged.yaml", [f"seed={seed}"]), dict.fromkeys(("base", "sft", "dpo"), told), joint=joint
+        )
+    told = align("sweep", "judged.yaml", "seed=3,4")
+    assert told.code == 0, told.err
+    assert "what CI would say: align gate judged.yaml seed=3,4" in told.out
+    assert "all seeds on a page: align report judged.yaml seed=3" in told.out
+    assert align("report", "judged.yaml", "seed=3").code == 0
+
+
 def test_a_recipe_without_gates_passes_nothing(judged: Any, align: Align) -> None:
     judged()
     told = align("gate", "judged.yaml")
