@@ -50,11 +50,11 @@ class Node:
 
 def store_at(folder: str | None = None, recipe: Recipe | None = None) -> Store:
     """The store meant: the one given, the recipe's own, ALIGN_STORE, else .align in the current folder."""
-    if folder:
-        return Store(Path(folder))
-    if recipe and "store" in recipe.model_fields_set:
-        return Store(Path(recipe.store))
-    return Store(Path(os.environ.get(VARIABLE) or DEFAULT))
+    own = recipe.store if recipe and "store" in recipe.model_fields_set else None
+    root = Path(folder or own or os.environ.get(VARIABLE) or DEFAULT)
+    if root.is_file():
+        raise UserError(str(root), "it is a file", "A store is a folder", "name another one: --store FOLDER")
+    return Store(root)
 
 
 def recipes(store: Store) -> list[str]:

@@ -131,6 +131,27 @@ def test_a_mistake_on_the_command_line_is_told_with_what_was_meant(
     assert told.code == 2 and said in told.err and "Traceback" not in told.err
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("run", "small.yaml", "--store", "taken"),
+        ("show", "--store", "taken"),
+        ("init", "quickstart", "taken/quickstart.yaml"),
+        ("report", "small.yaml", "-o", "taken/report.html"),
+        ("export", "small:dpo", "taken/model"),
+        ("card", "small:dpo", "-o", "taken/README.md"),
+        ("gate", "small.yaml", "gates=[sft.loss < 9]", "--junit", "taken/gates.xml"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_told_without_a_traceback(
+    command: tuple[str, ...], here: Path, align: Align, sealed: Callable[..., Plan]
+) -> None:
+    sealed()
+    (here / "taken").write_text("a file where a folder is wanted")
+    told = align(*command)
+    assert told.code == 2 and "taken" in told.err and "Traceback" not in told.err
+
+
 def test_without_a_command_there_is_help_and_no_complaint(align: Align) -> None:
     told = align()
     assert told.code == 0 and "align init quickstart" in told.out.splitlines()[-1] and not told.err
