@@ -16,6 +16,7 @@ AlignError              1   our fault: shown with its traceback
 from __future__ import annotations
 
 import difflib
+import errno
 import re
 import signal
 import textwrap
@@ -23,6 +24,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 INDENT = " " * 12
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_TAKEN = (
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG,
+)  # fmt: skip
 _THING = re.compile(r"(A|An|One|At most|At least) ")  # what was expected, as a thing and not as a sentence
 _VERB = re.compile(r" (needs?|has|is|are|can|reads?|asks|begins|holds)\b")
 
@@ -117,6 +122,19 @@ class ResourceError(UserError):
 
 class TrainingError(UserError):
     pass
+
+
+def of_place(error: OSError) -> Exception:
+    """The error itself; or, where a file or folder cannot be written, what a person can change of that."""
+    place = str(error.filename or "disk")
+    if error.errno in _FULL:
+        return ResourceError(
+            place, "there is no space left", "", "free some, or put the store elsewhere with --store FOLDER"
+        )
+    if error.errno not in _TAKEN or not error.filename:
+        return error
+    found = f"it cannot be used ({(error.strerror or str(error)).lower()})"
+    return UserError(place, found, "", "name another place, or change who may write there")
 
 
 class GateError(AlignError):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 
-from align.errors import UserError, did_you_mean, wrapped
+from align.errors import ResourceError, UserError, did_you_mean, of_place, wrapped
 
 
 @pytest.mark.parametrize(
@@ -32,3 +34,12 @@ def test_lines_are_broken_between_words_and_commands_stay_whole() -> None:
         "align-run-with-a-very-long-name",
         "now",
     ]
+
+
+def test_a_disk_that_is_full_is_the_persons_to_empty_and_a_missing_file_ours() -> None:
+    full = of_place(OSError(errno.ENOSPC, "No space left on device"))
+    assert isinstance(full, ResourceError) and str(full).startswith("disk: there is no space left. Free some")
+    taken = of_place(PermissionError(errno.EACCES, "Permission denied", "/x/y"))
+    assert isinstance(taken, UserError) and str(taken).startswith("/x/y: it cannot be used (permission denied).")
+    missing = FileNotFoundError(errno.ENOENT, "No such file", "/x/y")
+    assert of_place(missing) is missing

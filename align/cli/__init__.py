@@ -6,7 +6,6 @@ Exit codes: 0 done · 1 our fault, with a traceback · 2 the person can fix it, 
 
 from __future__ import annotations
 
-import errno
 import importlib
 import json
 import os
@@ -16,7 +15,7 @@ import sys
 import traceback
 from typing import Any, NoReturn
 
-from align.errors import AlignError, GateError, RecipeError, Stopped, UserError, wrapped
+from align.errors import AlignError, GateError, RecipeError, Stopped, UserError, of_place, wrapped
 
 COMMANDS = (
     "app",
@@ -27,8 +26,6 @@ COMMANDS = (
     "check_commands",
 )
 INTERRUPTED = 128 + signal.SIGINT
-FULL = (errno.ENOSPC, errno.EDQUOT)
-PLACES = (*FULL, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG)
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
@@ -54,20 +51,12 @@ def run(arguments: list[str]) -> int:
             return code
         error: BaseException = Stopped(signal.SIGINT)  # typer makes an exit code of Ctrl-C
     except OSError as caught:
-        error = _of_place(caught)
+        error = of_place(caught)
     except Exception as caught:
         error = caught
     if "--json" in arguments and isinstance(error, AlignError) and not isinstance(error, GateError):
         print(json.dumps({"error": as_json(error)}))
     return _tell(error)
-
-
-def _of_place(error: OSError) -> Exception:
-    """A file or folder that cannot be written is the person's to change, wherever it was met."""
-    if error.errno not in PLACES or not error.filename:
-        return error
-    remedy = "free some space" if error.errno in FULL else "name another place, or change who may write there"
-    return UserError(str(error.filename), f"it cannot be used ({(error.strerror or str(error)).lower()})", "", remedy)
 
 
 def as_json(error: AlignError) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from align.errors import AlignError
+from align.errors import AlignError, of_place
 from align.job import Job
 
 GLANCE = "align.preflight.glance"
@@ -50,12 +50,12 @@ def enter(job: dict[str, Any], wire: Connection) -> None:
             }
         )
         code = 0
-    except AlignError as error:
-        emit({"event": "failed", "class": type(error).__name__, "args": list(error.args), "exit_code": error.exit_code})
-        code = error.exit_code
-    except BaseException:
-        emit({"event": "failed", "class": "", "args": [traceback.format_exc()], "exit_code": 1})
-        code = 1
+    except BaseException as caught:
+        error = of_place(caught) if isinstance(caught, OSError) else caught
+        known = isinstance(error, AlignError)
+        code = error.exit_code if isinstance(error, AlignError) else 1
+        args = list(error.args) if known else [traceback.format_exc()]
+        emit({"event": "failed", "class": type(error).__name__ if known else "", "args": args, "exit_code": code})
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)  # not through exit handlers: a tracking service that hangs must not hold the step
