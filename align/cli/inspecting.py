@@ -103,9 +103,9 @@ class Waiting:
 
     def told(self, what: str, done: int, total: int) -> None:
         now = time.monotonic()
-        if what != self._what:
-            self._what, self._since = what, now
         wait = 0.2 if sys.stderr.isatty() else SECONDS_BETWEEN
+        if what != self._what:
+            self._what, self._since, wait = what, now, 0.2
         if now - self._began < SECONDS_UNTOLD or (self._shown and now - self._last < wait):
             return
         self._shown, self._last = True, now

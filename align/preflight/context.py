@@ -69,6 +69,11 @@ class Context:
         self.said.append((what, time.monotonic()))
         self.tell({"event": "progress", "what": what, "done": 0, "total": 0})
 
+    def say_more(self, done: int, total: int) -> None:
+        """How far what was said last has come."""
+        if self.said:
+            self.tell({"event": "progress", "what": self.said[-1][0], "done": done, "total": total})
+
     def times(self) -> dict[str, float]:
         """Seconds of each part so far."""
         ends = [began for _, began in self.said[1:]] + [time.monotonic()]

@@ -10,7 +10,7 @@ import json
 import shutil
 import struct
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -37,10 +37,15 @@ CPU_LOGITS = 5e7  # of a step on the CPU: with large vocabularies they take long
 CPU_TOKENS, GPU_TOKENS = 16, 64  # of a sampled answer
 
 
+def _untold(done: int, total: int) -> None:
+    pass
+
+
 @dataclass
 class Quiet:
-    """A tracker that keeps what it is told. `marks`: the time of each step's end."""
+    """A tracker that keeps what it is told. `marks`: the time of each step's end; `tell` is told how many are done."""
 
+    tell: Callable[[int, int], None]
     notes: list[str] = field(default_factory=list)
     marks: dict[int, float] = field(default_factory=dict)
     stop_requested: bool = False
@@ -50,6 +55,7 @@ class Quiet:
 
     def progress(self, done: int, total: int, **telling: float) -> None:
         self.marks.setdefault(done, time.monotonic())
+        self.tell(done, total)
 
     def note(self, sentence: str) -> None:
         self.notes.append(sentence)
@@ -84,7 +90,7 @@ def run(context: Context, step: str) -> Trial:
     inputs = Inputs(
         {name: context.input(step, name, _rows(spec, name)) for name in job.edges}, context.scratch / "cache"
     )
-    tracker, process = Quiet(), psutil.Process()
+    tracker, process = Quiet(context.say_more if isinstance(spec, TrainingSpec) else _untold), psutil.Process()
     before = _reset_memory(process)
     began = time.monotonic()
     metrics = RUN[job.kind](spec, inputs, out, tracker)  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -48,13 +49,15 @@ def rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(Path("pairs.jsonl"), pairs(80, 1))
 
 
-def tried(text: str, step: str, tmp_path: Path) -> trial.Trial:
+def tried(
+    text: str, step: str, tmp_path: Path, tell: Callable[[dict[str, Any]], None] = lambda event: None
+) -> trial.Trial:
     """One step's trial by itself, on rows as check reads them."""
     Path("recipe.yaml").write_text(text)
     store = Store(tmp_path / "store")
     plan = plans.make(load("recipe.yaml"), store)
     jobs = {name: job_of(plan, planned, str(store.root)) for name, planned in plan.steps.items()}
-    context = Context("tiny", jobs, store, tmp_path / "scratch", lambda event: None)
+    context = Context("tiny", jobs, store, tmp_path / "scratch", tell)
     entries.examine(context)
     return trial.run(context, step)
 
@@ -101,6 +104,17 @@ def test_of_two_stages_that_save_the_same_one_writes_a_checkpoint_and_both_count
     cost = told["cost"]["steps"]
     assert cost["again"]["peak_bytes"] == pytest.approx(cost["reward"]["peak_bytes"], rel=0.01)
     assert cost["again"]["peak_bytes"] > 3 * cost["again"]["bytes"] > 0
+
+
+def test_a_trial_tells_each_of_its_steps(base: Path, tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    tried(
+        RECIPE.format(base=base),
+        "reward",
+        tmp_path,
+        lambda event: told.append((event.get("done", 0), event.get("total", 0))),
+    )
+    assert [pair for pair in told if pair[1] == trial.STEPS] == [(1, 3), (2, 3), (3, 3)]
 
 
 def test_the_ppo_trial_asks_the_longest_prompts(base: Path, tmp_path: Path) -> None:
