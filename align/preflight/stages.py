@@ -27,10 +27,18 @@ PACKED_FULL = 0.97  # of a packed sequence's tokens that are rows'
 
 def examine(context: Context, chosen: set[str] | None = None) -> None:
     """Findings of every step (or of the chosen ones) that reads a model or trains one, in the order of the plan."""
-    for step, job in context.jobs.items():
+    asked: dict[tuple[str, str], str] = {}  # a stage and where its models grew from -> the one that was tried
+    for step in _order(context):
+        job = context.jobs[step]
         if job.kind in ("prepare", "compare") or (chosen is not None and step not in chosen):
             continue
         subject = f"stages.{step}"
+        group = (step.rpartition(".")[0], _root(context, step, "model")) if job.kind == "measure" else ("", "")
+        if group in asked:
+            said = f"asked what {asked[group]} is asked, whose model has the same origin: not tried by itself"
+            context.add(Finding("ok", subject, said))
+            context.costs[step] = dict(context.costs[asked[group]])
+            continue
         try:
             context.say(f"looking at {step}")
             steps = _rendering(context, step) if isinstance(spec_of(job), TrainingSpec) else 0
@@ -50,6 +58,23 @@ def examine(context: Context, chosen: set[str] | None = None) -> None:
         context.add(*_tried(context, step, done))
         _cost(context, step, done, steps)
         trial.forget(context, step)
+        if job.kind == "measure":
+            asked[group] = step
+
+
+def _order(context: Context) -> list[str]:
+    """The plan's, with evaluations behind all else, the model that most was done to first: it stands for those before."""
+    measured = [step for step, job in context.jobs.items() if job.kind == "measure"]
+    return [step for step in context.jobs if step not in measured] + measured[::-1]
+
+
+def _root(context: Context, step: str, name: str) -> str:
+    """Where a model's shape and tokens come from: a source, or the step that began from random weights."""
+    edge = context.edge(step, name)
+    if "source" in edge:
+        return str(edge["source"]["location"])
+    below = trained_input(context.jobs[edge["name"]])
+    return _root(context, edge["name"], below) if below else str(edge["name"])
 
 
 def _by_heart(context: Context, step: str) -> None:
