@@ -1,6 +1,6 @@
 """What the quickstart claims, and the failures planted in it that its suites have to catch.
 
-The claims are made at three seeds that no setting was chosen on (those were 0, 1, 5 and 6); `QUICKSTART_SEEDS=10` says others,
+The claims are made at three seeds that no setting was chosen on (those were 0, 1, 5, 6 and 8); `QUICKSTART_SEEDS=7` says others,
 each a run of the whole recipe. Differences are paired, on the same held-out prompts, with 95 % intervals. The planted variants
 are the quickstart with stages added, in the store of a run: pretrain and sft are reused.
 """
@@ -23,7 +23,7 @@ from tests.quickstart.runs import RECIPE, Report
 
 pytestmark = pytest.mark.slow
 
-SEEDS = tuple(int(seed) for seed in os.environ.get("QUICKSTART_SEEDS", "7,8,9").split(","))
+SEEDS = tuple(int(seed) for seed in os.environ.get("QUICKSTART_SEEDS", "10,11,12").split(","))
 AT_ONCE = 2  # runs of one thread each: together they do more than one run of two threads
 
 PROBED = {
