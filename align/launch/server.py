@@ -18,6 +18,7 @@ from align.launch import child
 
 # Children keep the server's environment, so it is set before the server starts.
 ENVIRONMENT = {
+    "PYTHONSAFEPATH": "1",  # a datasets.py that lies where a command is given is not the library
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "TOKENIZERS_PARALLELISM": "false",
     "GOMP_SPINCOUNT": "10000",  # idle threads wait briefly, then sleep: on shared cores long spinning trained 3 times slower

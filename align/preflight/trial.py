@@ -170,8 +170,12 @@ def small(spec: Any, weights: int, vocabulary: int) -> Any:
         }  # fmt: skip
         return spec.model_copy(update=change)
     if isinstance(spec, PpoSpec):
-        batch = spec.batch_size if cuda else min(spec.batch_size, 2 * spec.minibatches)
-        tokens = min(spec.max_new_tokens, spec.max_new_tokens if cuda else CPU_TOKENS)
+        batch, tokens = spec.batch_size, spec.max_new_tokens
+        if not cuda:
+            each = 2 * spec.max_new_tokens  # about, prompt and completion
+            fits = int(min(CPU_FLOPS / (6 * weights * each + 1), CPU_LOGITS / (each * vocabulary)))
+            batch = min(batch, max(2, fits // spec.minibatches) * spec.minibatches)
+            tokens = tokens if fits >= batch else min(tokens, CPU_TOKENS)
         change = {
             "episodes": batch,
             "batch_size": batch,
