@@ -24,7 +24,7 @@ from align.errors import ModelError, TrainingError, UserError
 from align.job import spec_of
 from align.loop import checkpoints
 from align.loop.arguments import device
-from align.preflight.context import TRIAL_ROWS, Context
+from align.preflight.context import TRIAL_ROWS, Context, trained_input
 from align.specs import PpoSpec, PretrainSpec, TrainingSpec
 from align.specs.evaluate import EvaluateSettings
 from align.stages.all import RUN
@@ -82,7 +82,7 @@ def run(context: Context, step: str) -> Trial:
     job = context.jobs[step]
     out = context.scratch / "steps" / step
     out.mkdir(parents=True)
-    spec = small(spec_of(job), _weights(context, step), _vocabulary(context, step))
+    spec = small(spec_of(job), *_size_of_start(context, step))
     content = _checkpointed(context, step)
     saves = isinstance(spec, TrainingSpec) and content not in context.checkpoints
     if isinstance(spec, TrainingSpec) and not saves:
@@ -121,37 +121,32 @@ def _rows(spec: Any, name: str) -> int:
 
 def _checkpointed(context: Context, step: str) -> str:
     """What the checkpoint of a training stage holds: one that was written and read back stands for others like it."""
-    spec = spec_of(context.jobs[step])
+    spec, name = spec_of(context.jobs[step]), trained_input(context.jobs[step])
     if not isinstance(spec, TrainingSpec):
         return ""
-    source = context.input(step, spec.trains) if spec.trains in context.jobs[step].edges else None
+    source = context.input(step, name) if name else None
     begins = source.digest if isinstance(source, ModelInput) else step
     return f"{spec.kind} {begins} {spec.lora}"
 
 
-def _weights(context: Context, step: str) -> int:
-    """About how many parameters the model has that a step begins with."""
+def _size_of_start(context: Context, step: str) -> tuple[int, int]:
+    """About how many parameters the model has that a step begins with, and how many tokens it tells apart."""
     spec = spec_of(context.jobs[step])
     if isinstance(spec, PretrainSpec) and spec.architecture:
         shape = spec.architecture
-        return shape.width * (12 * shape.width * shape.layers + shape.vocab_size)
-    source = context.input(step, spec.trains) if getattr(spec, "trains", "") else None
-    while isinstance(source, ModelInput) and source.base:
-        source = source.base
-    return tensors(source.path) if isinstance(source, ModelInput) else 0
-
-
-def _vocabulary(context: Context, step: str) -> int:
-    """How many tokens the model tells apart that a step begins with."""
-    spec = spec_of(context.jobs[step])
-    if isinstance(spec, PretrainSpec) and spec.architecture:
-        return spec.architecture.vocab_size
-    source = context.input(step, spec.trains) if getattr(spec, "trains", "") else None
+        return shape.width * (12 * shape.width * shape.layers + shape.vocab_size), shape.vocab_size
+    source = context.input(step, spec.trains) if spec.trains else None
     while isinstance(source, ModelInput) and source.base:
         source = source.base
     if not isinstance(source, ModelInput):
-        return 1
-    return int(json.loads((source.path / "config.json").read_text()).get("vocab_size") or 1)
+        return 0, 1
+    config = json.loads((source.path / "config.json").read_text())
+    return tensors(source.path), int(config.get("vocab_size") or 1)
+
+
+def _rows_on_cpu(weights: int, vocabulary: int, tokens: int) -> int:
+    """How many rows of so many tokens a step on the CPU takes some seconds for."""
+    return int(min(CPU_FLOPS / (6 * weights * tokens + 1), CPU_LOGITS / (tokens * vocabulary)))
 
 
 def small(spec: Any, weights: int, vocabulary: int) -> Any:
@@ -161,7 +156,7 @@ def small(spec: Any, weights: int, vocabulary: int) -> Any:
         batch = max(1, spec.batch_size // spec.devices)
         if not cuda:
             each = spec.max_length * (2 if spec.kind in ("dpo", "reward") else 1)
-            batch = max(1, min(batch, int(min(CPU_FLOPS / (6 * weights * each + 1), CPU_LOGITS / (each * vocabulary)))))
+            batch = max(1, min(batch, _rows_on_cpu(weights, vocabulary, each)))
         micro = spec.micro_batch_size if spec.micro_batch_size and batch % spec.micro_batch_size == 0 else None
         change = {
             "max_steps": STEPS, "batch_size": batch, "micro_batch_size": micro, "devices": 1,
@@ -172,8 +167,7 @@ def small(spec: Any, weights: int, vocabulary: int) -> Any:
     if isinstance(spec, PpoSpec):
         batch, tokens = spec.batch_size, spec.max_new_tokens
         if not cuda:
-            each = 2 * spec.max_new_tokens  # about, prompt and completion
-            fits = int(min(CPU_FLOPS / (6 * weights * each + 1), CPU_LOGITS / (each * vocabulary)))
+            fits = _rows_on_cpu(weights, vocabulary, 2 * spec.max_new_tokens)  # about, prompt and completion
             batch = min(batch, max(2, fits // spec.minibatches) * spec.minibatches)
             tokens = tokens if fits >= batch else min(tokens, CPU_TOKENS)
         change = {
