@@ -27,7 +27,7 @@ from align.models.inputs import model_input, outside_model
 from align.models.load import load_model, save_model
 from align.models.tokenizer import fit_model, load_tokenizer, ready_tokenizer
 from align.rollout.portable import stop_token_ids
-from align.serving import Tell, serve
+from align.serving import Tell
 
 
 def open_model(named: dict[str, Any]) -> ModelInput:
@@ -132,5 +132,4 @@ def export(source: ModelInput, folder: Path) -> None:
     draft.rename(folder)
 
 
-if __name__ == "__main__":
-    serve(Speaker().answer)
+answer = Speaker().answer  # the open model stays from one request to the next

@@ -1,11 +1,11 @@
 """The answering side of a child process that is asked in lines of JSON; launch/service.py is the asking one.
 
-Light, so that a child that needs no torch starts without it.
+`python -m align.serving MODULE` answers with the module's `answer(request, tell)`. Light, so that a child that needs no torch
+starts without it.
 """
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import sys
@@ -15,16 +15,18 @@ from collections.abc import Callable
 from typing import Any
 
 from align.errors import AlignError
+from align.importing import load
 
 Tell = Callable[[dict[str, Any]], None]
 
 
-def serve(answer: Callable[[dict[str, Any], Tell], None]) -> None:
-    """Answers each request on standard input, until nobody asks any more."""
+def serve(module: str) -> None:
+    """Answers each request on standard input by `module`, until nobody asks any more."""
     wire = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever a library prints must not enter the wire
-    gc.freeze()  # what is imported stays: collecting garbage need not look through it
     threading.Thread(target=_end_with_the_asking_side, args=(os.getppid(),), daemon=True).start()
+
+    answer: Callable[[dict[str, Any], Tell], None] = load(module).answer
 
     def tell(event: dict[str, Any]) -> None:
         wire.write(json.dumps(event) + "\n")
@@ -43,3 +45,7 @@ def _end_with_the_asking_side(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1])

@@ -12,7 +12,7 @@ from typing import Any
 from align.artifact.digests import of_file
 from align.data.store_rows import read_rows
 from align.errors import ArtifactError
-from align.serving import Tell, serve
+from align.serving import Tell
 
 ROW_TYPE = "scored_generation"
 
@@ -25,7 +25,3 @@ def answer(request: dict[str, Any], tell: Tell) -> None:
                 str(path), "its content does not match the hash in the manifest", "", "run the step again with --force"
             )
         tell({"event": "rows", "rows": list(read_rows([path], ROW_TYPE))})
-
-
-if __name__ == "__main__":
-    serve(answer)

@@ -77,10 +77,10 @@ def test_a_service_passes_on_our_errors_and_what_a_dead_child_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "standin.py").write_text(
-        "import json, sys\n"
-        "for line in sys.stdin:\n"
-        "    if 'die' in line: raise SystemExit('the reason')\n"
-        "    print(json.dumps({'event': 'failed', 'class': 'ModelError', 'args': ['m', 'found', '', 'do this']}), flush=True)\n"
+        "from align.errors import ModelError\n"
+        "def answer(request, tell):\n"
+        "    if request['do'] == 'die': raise SystemExit('the reason')\n"
+        "    raise ModelError('m', 'found', '', 'do this')\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with Service("standin") as service:

@@ -12,7 +12,7 @@ from typing import Any
 from align.artifact.inputs import SourceInput
 from align.inspection import report
 from align.inspection.survey import Asked, Survey, survey
-from align.serving import Tell, serve
+from align.serving import Tell
 
 
 def asked_of(request: dict[str, Any]) -> Asked:
@@ -39,7 +39,3 @@ def inspect(request: dict[str, Any], tell: Tell) -> tuple[Survey, dict[str, Any]
 def answer(request: dict[str, Any], tell: Tell) -> None:
     _, told = inspect(request, tell)
     tell({"event": "inspected", "report": told})
-
-
-if __name__ == "__main__":
-    serve(answer)

@@ -21,7 +21,7 @@ from align.inspection.measures import texts_of
 from align.inspection.survey import Survey
 from align.models.new import train_tokenizer
 from align.models.tokenizer import Tokenizer, load_tokenizer, separate_pad_token, set_chat_template
-from align.serving import Tell, serve
+from align.serving import Tell
 from align.specs.pretrain import Architecture
 
 ROWS_RENDERED = 1000
@@ -146,7 +146,3 @@ def _setting(path: Path, name: str) -> Any:
         return json.loads(path.read_text(encoding="utf-8")).get(name)
     except (OSError, ValueError):
         return None
-
-
-if __name__ == "__main__":
-    serve(answer)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import importlib
 import os
 import signal
@@ -39,7 +38,6 @@ def enter(job: dict[str, Any], wire: Connection) -> None:
     threading.Thread(target=_watch, args=(wire,), daemon=True).start()
     try:
         step = importlib.import_module(HEAVY)
-        gc.freeze()  # what is imported stays; a trainer collects garbage as it starts, and would look through all of it
         sealed = step.carry_out(Job(**job), lambda folder: _tracker(step, Job(**job), folder, emit))
         emit(
             {

@@ -35,7 +35,7 @@ class Server:
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload([child.HEAVY])
+        self._context.set_forkserver_preload(["align.launch.heavy"])
 
     def start(self, job: Job) -> AbstractContextManager[tuple[BaseProcess, Connection]]:
         """A child carrying out `job`, and the wire its events come over. The child ends when the wire is closed."""

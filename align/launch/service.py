@@ -1,6 +1,6 @@
 """A child that answers: a module of ours run in a process of its own, spoken to in lines of JSON.
 
-The module reads one request a line from standard input and answers each with lines of JSON, the last of which has
+align/serving.py reads one request a line from standard input; the module answers each with lines of JSON, the last of which has
 `"event": "done"`, or `"event": "failed"` with an error of ours. What libraries print goes to stderr, which is kept for
 the case that the child dies without a word.
 """
@@ -28,7 +28,7 @@ class Service:
     def __init__(self, module: str) -> None:
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed when the context ends
         self._process = subprocess.Popen(
-            [sys.executable, "-m", module],
+            [sys.executable, "-m", "align.serving", module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,

@@ -11,7 +11,7 @@ from align.loop.arguments import device, weights_dtype
 from align.loop.train import compile_layers
 from align.models.load import load_model
 from align.models.packed import padding_free, supports_packing
-from align.models.tokenizer import Tokenizer, fit_model, load_tokenizer, ready_tokenizer
+from align.models.tokenizer import Tokenizer, fit_model, ready_tokenizer, shipped_tokenizer
 from align.specs.base import CASTS
 from align.specs.training import TrainingSpec
 
@@ -36,7 +36,7 @@ def open_model(
             source.name, f"max_length is {spec.max_length}, but the model reads {longest} tokens at most",
             remedy=f"Set max_length to {longest} or less.",
         )  # fmt: skip
-    new_tokens = set(tokenizer.get_vocab()) - set(load_tokenizer(source).get_vocab()) - {tokenizer.pad_token}
+    new_tokens = set(tokenizer.get_vocab()) - set(shipped_tokenizer(source).get_vocab()) - {tokenizer.pad_token}
     if spec.lora and new_tokens:
         raise ModelError(
             source.name, f"the chat template adds {', '.join(sorted(new_tokens))}, which an adapter cannot learn",

@@ -28,7 +28,7 @@ from align.models.embeddings import grow_embeddings
 from align.models.load import FAULTS, check_folder, first_line, load_model, load_whole, tokenizer_rows
 from align.models.packed import PACKED, supports_packing
 from align.models.quiet import quiet
-from align.models.tokenizer import load_tokenizer
+from align.models.tokenizer import shipped_tokenizer
 
 CONSTANTS = "reward.json"
 HEAD = "score"  # what decoder-only classifiers of transformers call it
@@ -108,7 +108,7 @@ def load_reward_model(source: ModelInput, dtype: torch.dtype, device: torch.devi
     Raises ModelError where the folder is no sequence classifier with one label, or pads with its stop token.
     """
     model = load_classifier(source, device)
-    tokenizer = load_tokenizer(source)
+    tokenizer = shipped_tokenizer(source)
     if model.config.pad_token_id is None or model.config.pad_token_id == tokenizer.eos_token_id:
         raise ModelError(
             source.name, f"the reward model pads with token {model.config.pad_token_id}, its stop token being "
@@ -185,5 +185,5 @@ def _merged(source: ModelInput, device: str | torch.device) -> Any:
         raise ModelError(
             source.name, f"the adapter does not fit its base: {first_line(error)}", remedy="Check the base model."
         ) from error
-    model.config.pad_token_id = load_tokenizer(source).pad_token_id
+    model.config.pad_token_id = shipped_tokenizer(source).pad_token_id
     return model

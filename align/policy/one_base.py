@@ -25,7 +25,7 @@ from align.models.load import tokenizer_rows
 from align.models.lora import lora_config
 from align.models.packed import PACKED, supports_packing
 from align.models.reward import HEAD, RewardModel, constants_of
-from align.models.tokenizer import load_tokenizer
+from align.models.tokenizer import shipped_tokenizer
 from align.rollout.packing import attention
 from align.specs.training import LoRA
 
@@ -85,7 +85,7 @@ def attach_reward(policy: PeftModel, source: ModelInput, adapter: str) -> Reward
     body = Facet(policy, (adapter,))
     gain, bias = constants_of(source)
     device = next(policy.parameters()).device
-    return RewardModel(source.name, body, head_H.to(device), 0.0, gain, bias, load_tokenizer(source), body.config)
+    return RewardModel(source.name, body, head_H.to(device), 0.0, gain, bias, shipped_tokenizer(source), body.config)
 
 
 def attach_value(reward: RewardModel, lora: LoRA) -> Facet:

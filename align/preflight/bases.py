@@ -20,7 +20,7 @@ from align.findings import Finding
 from align.inspection.measures import texts_of
 from align.inspection.with_model import context_of
 from align.models.load import load_model
-from align.models.tokenizer import Tokenizer, fit_model, load_tokenizer, ready_tokenizer
+from align.models.tokenizer import Tokenizer, fit_model, ready_tokenizer, shipped_tokenizer
 from align.preflight import across
 from align.preflight.context import Context, Row
 from align.preflight.trial import why
@@ -65,7 +65,7 @@ def bases(context: Context) -> list[Base]:
                     try:
                         source = context.input(step, next(n for n, e in job.edges.items() if e == edge))
                         assert isinstance(source, ModelInput)
-                        found[location] = Base("base", source, [], bool(load_tokenizer(source).chat_template))
+                        found[location] = Base("base", source, [], bool(shipped_tokenizer(source).chat_template))
                     except UserError as error:
                         context.add(Finding("problem", "base", why(error)))
                         return []
@@ -79,7 +79,7 @@ def _examine(context: Context, base: Base) -> None:
     tokenizer = ready_tokenizer(base.source, lambda _: None, conversations=False)
     fit_model(model, tokenizer)
     context.say("reading with its tokenizer")
-    shipped, trained = load_tokenizer(base.source), across.roles(context)[0]
+    shipped, trained = shipped_tokenizer(base.source), across.roles(context)[0]
     for name in sorted(trained):
         if context.entries[name].row_type == "tokens":
             context.add(

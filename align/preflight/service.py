@@ -23,7 +23,6 @@ from align.job import Job
 from align.models.quiet import quiet
 from align.preflight import across, bases, cost, entries, stages, suites
 from align.preflight.context import Context, Tell
-from align.serving import serve
 
 
 def answer(request: dict[str, Any], tell: Tell) -> None:
@@ -52,7 +51,3 @@ def _remove_leftovers(root: Path) -> None:
         process = folder.name.split("-")[1]
         if process.isdigit() and not psutil.pid_exists(int(process)):
             shutil.rmtree(folder, ignore_errors=True)
-
-
-if __name__ == "__main__":
-    serve(answer)

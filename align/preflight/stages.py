@@ -16,7 +16,7 @@ from align.inspection import view
 from align.inspection.measures import Repetitions
 from align.inspection.with_model import context_of, generation_stops, rendering_findings
 from align.job import spec_of
-from align.models.tokenizer import Tokenizer, load_tokenizer, ready_tokenizer
+from align.models.tokenizer import Tokenizer, ready_tokenizer, shipped_tokenizer
 from align.preflight import trial
 from align.preflight.context import Context, Entry, longest, trained_input
 from align.specs import PpoSpec, PretrainSpec, TrainingSpec
@@ -148,7 +148,7 @@ def _tokenizer(context: Context, step: str, spec: TrainingSpec, subject: str) ->
         return None
     source = context.input(step, spec.trains)
     assert isinstance(source, ModelInput)
-    shipped = load_tokenizer(source)
+    shipped = shipped_tokenizer(source)
     outside = "source" in context.edge(step, spec.trains)
     talks = spec.kind != "pretrain"
     if outside and shipped.eos_token_id is not None and shipped.pad_token_id in (None, shipped.eos_token_id):

@@ -8,7 +8,7 @@ from align.data.render import render_messages
 from align.errors import ModelError
 from align.models.load import load_model, save_model
 from align.models.new import new_model, train_tokenizer
-from align.models.tokenizer import fit_model, load_tokenizer, ready_tokenizer, separate_pad_token
+from align.models.tokenizer import fit_model, load_tokenizer, ready_tokenizer, separate_pad_token, shipped_tokenizer
 from tests.tiny import SHAPE, texts, write_base
 
 
@@ -33,6 +33,18 @@ def test_the_same_texts_give_the_same_tokenizer() -> None:
     assert len(made[0]) == SHAPE.vocab_size
     word = "smörgåsbord \n日本"
     assert made[0].decode(made[0](word)["input_ids"]) == word
+
+
+def test_the_files_are_read_once_until_they_change_and_what_is_changed_is_ones_own(base: ModelInput) -> None:
+    shipped = shipped_tokenizer(base)
+    own = load_tokenizer(base)
+    own.add_special_tokens({"pad_token": "<|mine|>"})
+    own.chat_template = None
+    assert shipped_tokenizer(base.path) is shipped and shipped.chat_template and "<|mine|>" not in shipped.get_vocab()
+    assert load_tokenizer(base).pad_token == shipped.pad_token != own.pad_token
+    own.save_pretrained(base.path)
+    (base.path / "chat_template.jinja").unlink()
+    assert shipped_tokenizer(base).pad_token == "<|mine|>" and not shipped_tokenizer(base).chat_template
 
 
 def test_the_same_seed_gives_the_same_weights() -> None:
