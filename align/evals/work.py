@@ -118,6 +118,10 @@ class Work:
         """Of all units, those done."""
         return sum(each.share * each.units for each in self.passes) / max(1e-9, sum(each.units for each in self.passes))
 
+    def taken(self) -> dict[str, float]:
+        """Seconds of each kind of pass so far, without what was remembered."""
+        return dict(self._seconds)
+
     def left(self) -> float | None:
         """Seconds that the rest will take; None before there is a pace."""
         seconds, units = sum(self._seconds.values()), sum(self._units.values())
@@ -129,6 +133,14 @@ class Work:
         """Seconds a unit: the average of all kinds as long as little of this one was done, since the first batch is slow."""
         trusted = TRUSTED * sum(each.units for each in self.passes if each.kind == kind)
         return (self._seconds[kind] + trusted * average) / max(1e-9, self._units[kind] + trusted)
+
+
+def units(todo: Iterable[Pass]) -> dict[str, float]:
+    """All units of each kind."""
+    found: dict[str, float] = defaultdict(float)
+    for each in todo:
+        found[each.kind] += each.units
+    return dict(found)
 
 
 def work_of(

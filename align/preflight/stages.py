@@ -109,7 +109,9 @@ def _rendering(context: Context, step: str) -> float:
     if spec.kind != "pretrain":
         context.add(_stop(seen, tokenizer, subject), _cut(seen, tokenizer, spec, subject))
     epochs, steps, trained = _diet(seen, spec, entry, part)
-    context.costs[step] = {"epochs": epochs, "trained_tokens": trained}
+    read = sum(min(len(side.ids), spec.max_length) for row in seen.seen for side in row) / max(1, len(seen.seen))
+    usual = {} if _packed(spec) else {"row_tokens": read}  # packed rows are all as long
+    context.costs[step] = {"epochs": epochs, "trained_tokens": trained, **usual}
     return steps
 
 
@@ -128,6 +130,7 @@ def _room(context: Context, step: str) -> None:
     )
     tokenizer = ready_tokenizer(source, lambda _: None, _template(context, step))
     lengths = [len(ids) for ids in render_prompts(islice(asked, ROWS_RENDERED), tokenizer)]
+    context.costs[step] = {"prompt_tokens": sum(lengths) / max(1, len(lengths))}
     over = sum(length + spec.max_new_tokens > window for length in lengths) if window else 0
     told = f"the longest has {max(lengths, default=0):,} tokens; the model reads {window or 0:,}"
     if over:
@@ -216,11 +219,14 @@ def _diet(seen: view.View, spec: TrainingSpec, entry: Entry, part: str) -> tuple
     total, rows = entry.total[part], max(1, len(seen.seen))
     lengths = [min(length, spec.max_length) if spec.kind != "pretrain" else length for length in seen.longest()]
     trained = sum(sum(side.mask[: spec.max_length]) for row in seen.seen for side in row) / rows * total
-    packed = spec.kind == "pretrain" or getattr(spec, "packing", False)
-    sequences = sum(lengths) / rows * total / (spec.max_length * PACKED_FULL) if packed else total
+    sequences = sum(lengths) / rows * total / (spec.max_length * PACKED_FULL) if _packed(spec) else total
     per_epoch = max(1, math.ceil(sequences / spec.batch_size))
     steps = spec.max_steps or math.ceil(per_epoch * spec.epochs)
     return steps / per_epoch, steps, trained
+
+
+def _packed(spec: TrainingSpec) -> bool:
+    return spec.kind == "pretrain" or getattr(spec, "packing", False)
 
 
 def _tried(context: Context, step: str, done: trial.Trial) -> list[Finding]:
@@ -228,10 +234,10 @@ def _tried(context: Context, step: str, done: trial.Trial) -> list[Finding]:
     spec = spec_of(job)
     told = [Finding("note", subject, note) for note in done.notes if "grew" in note or "afresh" in note]
     if not isinstance(spec, TrainingSpec):
-        said = f"{trial.ASKED} rows of each suite tried in {done.seconds:.1f} s"
+        said = f"a few rows of each suite tried in {done.seconds:.1f} s"
         if isinstance(spec, PpoSpec):
             said = (
-                f"one update on the longest prompts tried in {done.seconds:.1f} s: {done.step_seconds:.2g} s an episode, "
+                f"two updates on the longest prompts tried in {done.seconds:.1f} s: {done.step_seconds:.2g} s an episode, "
                 f"{done.memory / 2**30:.2g} GiB of memory"
             )
         return [*told, Finding("ok", subject, said)]
@@ -268,7 +274,7 @@ def _cost(context: Context, step: str, done: trial.Trial, steps: float) -> None:
     count = spec.episodes if context.jobs[step].kind == "ppo" else steps
     kept = 2 * done.checkpoint_bytes if done.checkpoint_bytes else 3 * done.model_bytes
     costs |= {
-        "seconds": done.step_seconds * count if done.step_seconds else done.seconds,
+        "seconds": done.once_seconds + done.step_seconds * count,
         "memory": done.memory,
         "bytes": done.model_bytes,
         "peak_bytes": done.model_bytes + kept if done.model_bytes else 0.0,

@@ -12,7 +12,6 @@ import struct
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +23,23 @@ from align.errors import ModelError, TrainingError, UserError
 from align.job import spec_of
 from align.loop import checkpoints
 from align.loop.arguments import device
+from align.preflight import pace
 from align.preflight.context import TRIAL_ROWS, Context, trained_input
+from align.preflight.pace import STEPS, UPDATES
 from align.specs import PpoSpec, PretrainSpec, TrainingSpec
-from align.specs.evaluate import EvaluateSettings
+from align.specs.evaluate import EvaluateSettings, MeasureSpec
+from align.specs.suites import BenchmarkSuite
 from align.stages.all import RUN
 
-STEPS = 3  # the first of them warms up
 ASIDE_ROWS = {"cpu": 4, "cuda": 16}  # of what a stage reads beside its training data
-ASKED, ASKED_PARTS = 4, 24  # rows of an evaluation suite, and of one that needs several slices
+ASKED, ASKED_PARTS = (
+    (4, 64),
+    24,
+)  # rows of an evaluation suite, fewest and most; at least, of one that needs several slices
 CPU_FLOPS = 2e11  # of a step on the CPU; 6 a parameter and token (Kaplan et al. 2020, 2001.08361)
-CPU_LOGITS = 5e7  # of a step on the CPU: with large vocabularies they take longer than the layers
+CPU_LOGITS = 1.5e8  # of a step on the CPU: with large vocabularies they take longer than the layers
 CPU_TOKENS, GPU_TOKENS = 16, 64  # of a sampled answer
+CPU_READ = 512  # of a row that is read, about
 
 
 def _untold(done: int, total: int) -> None:
@@ -48,6 +53,7 @@ class Quiet:
     tell: Callable[[int, int], None]
     notes: list[str] = field(default_factory=list)
     marks: dict[int, float] = field(default_factory=dict)
+    telling: dict[str, float] = field(default_factory=dict)
     stop_requested: bool = False
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
@@ -55,6 +61,7 @@ class Quiet:
 
     def progress(self, done: int, total: int, **telling: float) -> None:
         self.marks.setdefault(done, time.monotonic())
+        self.telling = telling
         self.tell(done, total)
 
     def note(self, sentence: str) -> None:
@@ -63,9 +70,14 @@ class Quiet:
 
 @dataclass
 class Trial:
-    """What a trial took and wrote. `step_seconds`: of one whole optimizer step (PPO: of one episode); memory in bytes."""
+    """What a trial took and wrote. Memory in bytes.
+
+    `step_seconds`: of one whole optimizer step (PPO: of one episode), `once_seconds`: of all that is done once. Of a step
+    that trains nothing it is all that the step will take, and no step's seconds are told.
+    """
 
     seconds: float
+    once_seconds: float
     step_seconds: float
     memory: float
     model_bytes: float
@@ -105,9 +117,9 @@ def run(context: Context, step: str) -> Trial:
         context.models[step] = model
         trained = tensors(model.path)
         parameters = trained + (tensors(model.base.path) if model.base else 0)
-    each = _step_seconds(tracker, spec_of(job), spec, metrics, seconds)
+    once, each = _paces(context, step, spec, inputs, tracker, metrics, seconds)
     return Trial(
-        seconds, each, _memory(process, before), _size(out / "model"), written, parameters, trained, saves, metrics,
+        seconds, once, each, _memory(process, before), _size(out / "model"), written, parameters, trained, saves, metrics,
         tracker.notes,
     )  # fmt: skip
 
@@ -135,7 +147,8 @@ def _size_of_start(context: Context, step: str) -> tuple[int, int]:
     if isinstance(spec, PretrainSpec) and spec.architecture:
         shape = spec.architecture
         return shape.width * (12 * shape.width * shape.layers + shape.vocab_size), shape.vocab_size
-    source = context.input(step, spec.trains) if spec.trains else None
+    begins = "model" if isinstance(spec, MeasureSpec) else spec.trains
+    source = context.input(step, begins) if begins else None
     while isinstance(source, ModelInput) and source.base:
         source = source.base
     if not isinstance(source, ModelInput):
@@ -171,7 +184,7 @@ def small(spec: Any, weights: int, vocabulary: int) -> Any:
             batch = min(batch, max(2, fits // spec.minibatches) * spec.minibatches)
             tokens = tokens if fits >= batch else min(tokens, CPU_TOKENS)
         change = {
-            "episodes": batch,
+            "episodes": UPDATES * batch,
             "batch_size": batch,
             "max_new_tokens": tokens,
             "epochs": 1,
@@ -180,33 +193,43 @@ def small(spec: Any, weights: int, vocabulary: int) -> Any:
         }
         return spec.model_copy(update=change)
     if isinstance(spec, EvaluateSettings):
-        few = {"max_new_tokens": GPU_TOKENS if cuda else CPU_TOKENS}
-        suites = {
-            name: _few(suite, few | {"limit": ASKED_PARTS if suite.parts() else ASKED})
-            for name, suite in spec.suites.items()
-        }
-        return spec.model_copy(update={"suites": suites, "batch_size": min(spec.batch_size or ASKED, ASKED)})
+        fewest, rows = ASKED
+        if not cuda:
+            rows = max(fewest, min(rows, _rows_on_cpu(weights, vocabulary, CPU_READ)))
+        suites = {name: _few(suite, rows, GPU_TOKENS if cuda else CPU_TOKENS) for name, suite in spec.suites.items()}
+        return spec.model_copy(update={"suites": suites, "batch_size": min(spec.batch_size or rows, rows)})
     return spec
 
 
-def _few(suite: Any, change: dict[str, int]) -> Any:
-    known = {name: value for name, value in change.items() if name in type(suite).model_fields}
-    if "max_new_tokens" in known:
-        known["max_new_tokens"] = min(known["max_new_tokens"], suite.max_new_tokens)
-    return suite.model_copy(update=known)
+def _few(suite: Any, rows: int, tokens: int) -> Any:
+    """A suite for so many rows and new tokens; where each row costs money, or stands for many, for the fewest."""
+    if getattr(suite, "judge", None) or isinstance(suite, BenchmarkSuite):
+        rows = ASKED[0]
+    rows = max(rows, ASKED_PARTS) if suite.parts() else rows
+    most = {
+        "limit": min(rows, suite.limit or rows),
+        "max_new_tokens": min(tokens, getattr(suite, "max_new_tokens", tokens)),
+    }
+    return suite.model_copy(update={name: value for name, value in most.items() if name in type(suite).model_fields})
 
 
-def _step_seconds(tracker: Quiet, whole: Any, spec: Any, metrics: Mapping[str, float], seconds: float) -> float:
-    """Seconds of a whole optimizer step; for PPO of one episode; 0 where nothing is told."""
+def _paces(
+    context: Context, step: str, spec: Any, inputs: Inputs, tracker: Quiet, metrics: Mapping[str, float], seconds: float
+) -> tuple[float, float]:
+    """Seconds of what a step does once, and of each optimizer step (PPO: episode) of its whole settings."""
+    whole, known = spec_of(context.jobs[step]), context.costs.get(step, {})
     if isinstance(spec, PpoSpec):
-        longer = whole.max_new_tokens / spec.max_new_tokens
-        asked = metrics["seconds/rollout"] + metrics["seconds/scoring"]
-        return (asked + metrics["seconds/update"] * whole.epochs / spec.epochs) * longer / spec.episodes
+        each = pace.of_an_episode(metrics, whole, spec, known.get("prompt_tokens", 0.0))
+        return max(0.0, seconds - UPDATES * pace.of_an_update(metrics)), each
+    if isinstance(spec, MeasureSpec):
+        taken = {kind.removeprefix("seconds/"): each for kind, each in tracker.telling.items()}
+        return pace.of_an_evaluation(context, step, spec, inputs, taken, seconds), 0.0
     if not isinstance(spec, TrainingSpec):
-        return 0.0
-    times = [tracker.marks[step] for step in sorted(tracker.marks) if 0 < step <= STEPS]
-    one = min((b - a for a, b in pairwise(times)), default=seconds / STEPS)
-    return one * whole.batch_size / (spec.batch_size * whole.devices)
+        return seconds, 0.0
+    one = pace.of_a_step(tracker.marks, seconds)
+    rows = whole.batch_size / (spec.batch_size * whole.devices)
+    shorter = pace.shorter(known.get("row_tokens", 0.0), metrics["tokens"] / (STEPS * spec.batch_size))
+    return max(0.0, seconds - STEPS * one), one * rows * shorter
 
 
 def _checkpoint(root: Path, step: str) -> float:

@@ -32,7 +32,7 @@ def run(spec: MeasureSpec, inputs: Inputs, out: Path, tracker: Tracker) -> dict[
     source = inputs.model("model")
     report: dict[str, Any] = {"model": source.name, "suites": {}}
     metrics: dict[str, float] = {}
-    work = work_of([_asked(name, suite, inputs) for name, suite in spec.suites.items()], partial(_tell, tracker, spec))
+    work = work_of([asked(name, suite, inputs) for name, suite in spec.suites.items()], partial(_tell, tracker, spec))
     for position, (name, suite) in enumerate(spec.suites.items()):
         work.ask(position)
         ask, data = ask_of(name, suite, opener.subject(source), inputs, opener, work.begin)
@@ -54,13 +54,14 @@ def run(spec: MeasureSpec, inputs: Inputs, out: Path, tracker: Tracker) -> dict[
 
 def _tell(tracker: Tracker, spec: MeasureSpec, work: Work) -> None:
     left = work.left()
-    about = {} if left is None else {"seconds_left": left}
+    about = {f"seconds/{kind}": taken for kind, taken in work.taken().items()}
+    about |= {} if left is None else {"seconds_left": left}
     tracker.progress(round(1000 * work.share()), 1000, suite=work.suite + 1, suites=len(spec.suites), **about)
     if tracker.stop_requested:
         raise Stopped
 
 
-def _asked(name: str, suite: Suite, inputs: Inputs) -> tuple[Suite, str, int, bool]:
+def asked(name: str, suite: Suite, inputs: Inputs) -> tuple[Suite, str, int, bool]:
     """What is known beforehand of a suite's work: the type of its rows, how many, and whether the model is its `against`."""
     where = f"suites.{name}"
     on_itself = f"{where}.against" in inputs and inputs.model(f"{where}.against").digest == inputs.model("model").digest

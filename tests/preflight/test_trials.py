@@ -66,7 +66,7 @@ def test_reward_and_ppo_are_tried_and_told_with_time_and_memory(check: Any, base
     findings, told = check(RECIPE.format(base=base))
     assert not [f for f in findings if f.state == "problem" and f.subject.startswith("stages.")]
     reward = said(findings, "3 steps on the longest rows, a checkpoint written and read back")
-    ppo = said(findings, "one update on the longest prompts tried in")
+    ppo = said(findings, "two updates on the longest prompts tried in")
     assert (reward.subject, ppo.subject) == ("stages.reward", "stages.ppo")
     assert "s a step" in reward.found and "s an episode" in ppo.found
     assert all("GiB of memory" in each.found for each in (reward, ppo))
@@ -122,8 +122,8 @@ def test_the_ppo_trial_asks_the_longest_prompts(base: Path, tmp_path: Path) -> N
     done = tried(PROGRAM.format(base=base), "ppo", tmp_path)
     asked = (tmp_path / "asked.txt").read_text().splitlines()
     longest = sorted(chats(80), key=lambda row: -sum(len(turn["content"]) for turn in row["messages"]))[:16]
-    assert sorted(asked) == sorted(row["messages"][0]["content"] for row in longest)
-    assert done.metrics["episodes"] == 16 and done.metrics["updates"] == 1
+    assert sorted(asked) == sorted(row["messages"][0]["content"] for row in longest for _ in range(2))
+    assert done.metrics["episodes"] == 32 and done.metrics["updates"] == 2
 
 
 def test_prompts_without_room_are_a_problem_though_the_trial_samples_less(check: Any, base: Path) -> None:
