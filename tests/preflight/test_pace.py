@@ -93,8 +93,6 @@ stages:
 """
     long = {"prompt": "red dog", "chosen": " ".join(["warm"] * 20), "rejected": " ".join(["cold"] * 20)}
     rows = [*[long] * 24, *pairs(200, 1)]
-        pairs(200, 1)
-    )
     write(Path("pairs.jsonl"), rows)
     _, told = check(recipe)
     tokenizer = load_tokenizer(base)
