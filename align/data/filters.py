@@ -51,6 +51,11 @@ def asked(filters: Filters, tokens: Callable[[str], int] | None = None) -> list[
     return sieves
 
 
+def token_counter(tokenizer: Any) -> Callable[[str], int]:
+    """Tokens of a text by itself, without a template around it."""
+    return lambda text: len(tokenizer(text.replace("\0", "\n"), add_special_tokens=False)["input_ids"])
+
+
 def _identical_sides(row: Mapping[str, Any], texts: Texts) -> Found | None:
     chosen, rejected = texts.answers
     if chosen == rejected or chosen.strip() == rejected.strip():

@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 
+from align import words
 from align.data.row_statistics import EXAMPLES_TOLD, Texts
 
-LENGTH_WARNED = 0.6  # share of pairs whose chosen answer is the longer one, the whole interval above it
+LENGTH_WARNED = 0.6  # share of pairs in which the same side is the longer answer, the whole interval above it
 NOISE_WARNED = 0.05
 SOURCE_WARNED = 0.8
 NO_MARGIN = 0
@@ -162,33 +163,52 @@ def in_cycles(edges: list[Edge]) -> list[Edge]:
 
 def notes(health: dict[str, Any]) -> list[str]:
     """What a person should hear of it, if anything."""
+    return [said for said, _ in concerns(health)]
+
+
+def concerns(health: dict[str, Any]) -> list[tuple[str, str]]:
+    """What is wrong, each with what to do about it."""
     found = []
     contradictory, cycles, noise = health["contradictory"], health["cycles"], health["label_noise"]
     if contradictory["pairs"]:
         rows = "; ".join(f"rows {a:,} and {b:,}" for a, b in contradictory["examples"])
-        found.append(f"{contradictory['pairs']:,} pairs contradict another one on the same two answers ({rows})")
+        said = f"{contradictory['pairs']:,} pairs contradict another one on the same two answers ({rows})"
+        found.append((said, "Keep those that are right, or raise dpo's label_smoothing."))
     if cycles["prompts"]:
         rows = "; ".join("rows " + ", ".join(f"{row:,}" for row in each) for each in cycles["examples"])
-        found.append(
-            f"{cycles['prompts']:,} prompts have answers preferred in a circle, A over B over C over A ({rows})"
-        )
+        said = f"{words.plural(cycles['prompts'], 'prompt')} with answers preferred in a circle, A over B over C over A ({rows})"
+        found.append((said, "No reward can rank them: take one pair of each circle out."))
     if noise["value"] is not None and noise["value"] > NOISE_WARNED:
-        found.append(
+        said = (
             f"about {noise['value']:.0%} of the labels are flipped: {noise['disagreeing']:,} of "
             f"{noise['judged_again']:,} repeated judgements disagree; dpo's label_smoothing is for that"
         )
-    longer, gap = health["length"]["chosen_longer"], health["length"]["mean_gap"]
-    if longer["n"] and longer["low"] > LENGTH_WARNED:
-        found.append(
-            f"the chosen answer is the longer one in {longer['value']:.0%} of {longer['n']:,} pairs (95 % interval "
-            f"{longer['low']:.0%} to {longer['high']:.0%}), by {gap:+,.0f} characters on average: models will learn length"
-        )
+        found.append((said, ""))
+    if said := length_concern(health):
+        found.append((said, "Balance them, or watch the length of answers."))
     if health["margin"]["against"]:
-        found.append(
+        said = (
             f"{health['margin']['against']:,} of {health['margin']['pairs']:,} pairs that come with scores or a margin are "
             "against them: the rejected answer has the higher score"
         )
+        found.append((said, "Say which of the two is right."))
     return found
+
+
+def length_concern(health: dict[str, Any]) -> str:
+    """Where one side is nearly always the longer one, whichever it is; empty where neither is."""
+    longer, gap = health["length"]["chosen_longer"], health["length"]["mean_gap"]
+    if not longer["n"]:
+        return ""
+    value, low, high, word = longer["value"], longer["low"], longer["high"], "longer"
+    if value < 0.5:
+        value, low, high, word = 1 - value, 1 - high, 1 - low, "shorter"
+    if low <= LENGTH_WARNED:
+        return ""
+    return (
+        f"the chosen answer is the {word} one in {value:.0%} of {longer['n']:,} pairs (95 % interval "
+        f"{low:.0%} to {high:.0%}), by {gap:+,.0f} characters on average: models will learn length"
+    )
 
 
 def imbalance(sources: dict[str, Any]) -> list[str]:

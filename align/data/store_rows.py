@@ -176,16 +176,17 @@ def _offsets(values: list[list[Any]]) -> pa.Array:
 
 def read_rows(files: Sequence[Path], row_type: str, as_type: str | None = None) -> Iterator[Row]:
     """Rows of sealed parquet files, in order; `as_type` casts them on the way: to prompts, or a ranking to preference."""
-    cast = _cast(row_type, as_type or row_type)
+    convert = cast(row_type, as_type or row_type)
     for path in files:
         for number, row in enumerate(_read_file(path), 1):
             problem = row_problem(row_type, row, str(path), number)
             if problem is not None:
                 raise ArtifactError(f"{path}, row {number:,}", problem.message, f"It was sealed as {row_type} rows")
-            yield from cast(row)
+            yield from convert(row)
 
 
-def _cast(row_type: str, as_type: str) -> Callable[[Row], list[Row]]:
+def cast(row_type: str, as_type: str) -> Callable[[Row], list[Row]]:
+    """The rows of one type that a row of another gives. Raises DataError where there is no such cast."""
     if row_type == as_type:
         return lambda row: [row]
     if (row_type, as_type) == ("ranking", "preference"):

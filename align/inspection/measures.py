@@ -106,18 +106,17 @@ def _excerpt(value: Any) -> str:
 
 
 class Repetitions:
-    """Rows, prompts and pairs met before: one hash of 8 bytes each, about 100 bytes a row as Python holds them.
+    """Rows, prompts and ids met before: one hash of 8 bytes each, about 100 bytes a row as Python holds them.
 
     Same means the same without regard to case and white space.
     """
 
     def __init__(self) -> None:
-        self.rows = self.prompts = self.ids = self.identical = self.contradictory = self.pairs = self.chosen_longer = 0
+        self.rows = self.prompts = self.ids = 0
         self.examples: dict[str, list[int]] = {}
         self._rows: set[int] = set()
         self._ids: set[int] = set()
         self.by_place: dict[str, set[int]] = {}  # slice -> hashes of its prompts
-        self._preferred: set[int] = set()
 
     def add(self, number: int, row: Row) -> None:
         parts = texts_of(row)
@@ -135,19 +134,6 @@ class Repetitions:
                 self._note("ids", number)
             self._ids.add(hash(row["id"]))
         self.by_place.setdefault(str(row.get("slice") or ""), set()).add(hash(key))
-        if "chosen" in parts:
-            self._pair(number, key, normalised(parts["chosen"]), normalised(parts["rejected"]))
-
-    def _pair(self, number: int, key: str, chosen: str, rejected: str) -> None:
-        self.pairs += 1
-        self.chosen_longer += len(chosen) > len(rejected)
-        if chosen == rejected:
-            self.identical += 1
-            self._note("identical", number)
-        elif hash((key, rejected, chosen)) in self._preferred:
-            self.contradictory += 1
-            self._note("contradictory", number)
-        self._preferred.add(hash((key, chosen, rejected)))
 
     def _note(self, name: str, number: int) -> None:
         rows = self.examples.setdefault(name, [])

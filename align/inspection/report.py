@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from align.data import pair_health
+from align.data.pair_health import PairHealth
 from align.findings import Finding
 from align.inspection.measures import Repetitions
 from align.inspection.survey import Survey
 
-CHOSEN_LONGER = 0.65  # of pairs: beyond it "longer is better" alone predicts more than a good reward model's accuracy
 REPEATED = 0.01  # of rows
 
 
@@ -73,7 +74,8 @@ def findings(found: Survey, subject: str, drop_budget: float = 0.001) -> list[Fi
         said = f"{found.dropped:,} of {found.read:,} rows ({share}) are not {found.format.row_type} rows"
         remedy = "Correct them, or leave them out knowingly: drop_budget." if over else ""
         told.append(Finding("problem" if over else "warning", subject, f"{said}: {_reasons(found)}", remedy))
-    return told + repetitions(found.repetitions, found.kept, subject)
+    told += repetitions(found.repetitions, found.kept, subject) + health(found.health, subject)
+    return told + _imbalance(found, subject)
 
 
 def _percent(share: float) -> str:
@@ -84,12 +86,12 @@ def _reasons(found: Survey) -> str:
     told = []
     for reason, count in _by_count(found):
         problem, _ = found.problems[reason][0]
-        told.append(f"{count:,} like row {problem.row:,} ({problem.message.split('. ')[0]})")
+        told.append(f"{count:,} such as row {problem.row:,} ({problem.message.split('. ')[0]})")
     return "; ".join(told)
 
 
 def repetitions(found: Repetitions, rows: int, subject: str) -> list[Finding]:
-    """Rows met twice, pairs without a difference, pairs that contradict others, and the length gap."""
+    """Rows, prompts and ids met twice."""
     told = []
     if found.rows:
         state = "warning" if found.rows > REPEATED * rows else "note"
@@ -104,33 +106,24 @@ def repetitions(found: Repetitions, rows: int, subject: str) -> list[Finding]:
     if found.ids:
         said = f"{found.ids:,} of {rows:,} rows have an id that came before ({_rows(found, 'ids')})"
         told.append(Finding("note", subject, said))
-    if found.identical:
-        told.append(
-            Finding(
-                "problem", subject,
-                f"chosen and rejected are the same in {found.identical:,} pairs ({_rows(found, 'identical')})",
-                "They teach nothing: take them out.",
-            )
-        )  # fmt: skip
-    if found.contradictory:
-        told.append(
-            Finding(
-                "warning", subject,
-                f"{found.contradictory:,} pairs say the opposite of another pair ({_rows(found, 'contradictory')})",
-                "Keep one of each, or raise label_smoothing.",
-            )
-        )  # fmt: skip
-    return [*told, _length_gap(found, subject)] if found.pairs else told
+    return told
 
 
-def _length_gap(found: Repetitions, subject: str) -> Finding:
-    share = found.chosen_longer / found.pairs
-    word = "longer" if share > 0.5 else "shorter"
-    told = f"the chosen answer is the {word} one in {max(share, 1 - share):.0%} of pairs"
-    if max(share, 1 - share) <= CHOSEN_LONGER:
-        return Finding("note", subject, told)
-    remedy = f"A model may learn that {word} is better. Balance them, or watch the length of answers."
-    return Finding("warning", subject, told, remedy)
+def health(found: PairHealth | None, subject: str) -> list[Finding]:
+    """What is wrong with pairs that are each well-formed; how often the longer answer is chosen, whatever it is."""
+    told = found.report() if found else None
+    if not told or not told["pairs"]:
+        return []
+    wrong = [Finding("warning", subject, said, remedy) for said, remedy in pair_health.concerns(told)]
+    longer = told["length"]["chosen_longer"]
+    if not longer["n"] or pair_health.length_concern(told):
+        return wrong
+    return [*wrong, Finding("note", subject, f"the chosen answer is the longer one in {longer['value']:.0%} of pairs")]
+
+
+def _imbalance(found: Survey, subject: str) -> list[Finding]:
+    shares = {name: {"share": rows / found.kept} for name, rows in found.sources.most_common()}
+    return [Finding("warning", subject, said) for said in pair_health.imbalance(shares)]
 
 
 def _rows(found: Repetitions, name: str) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
@@ -15,12 +16,16 @@ import pyarrow.parquet as pq
 
 from align import quickstart
 from align.artifact.inputs import SourceInput
-from align.data import token_rows
+from align.data import filters, token_rows
 from align.data.conversations import CannotConvert
 from align.data.files import RawRow, row_suffix
+from align.data.filters import Sieve
 from align.data.formats import Format
 from align.data.forms import Row
+from align.data.ledger import NO_SOURCE
+from align.data.pair_health import PairHealth
 from align.data.readers import folder_files, read_rows
+from align.data.row_statistics import texts_of as prompt_and_answers
 from align.errors import DataError
 from align.inspection.guess import Guess, recognise
 from align.inspection.measures import SAMPLE, Column, Repetitions, Reservoir, percentiles, texts_of
@@ -44,6 +49,7 @@ class Asked:
     format: str | None = None
     limit: int | None = None
     seconds: float | None = None
+    sieves: Sequence[Sieve] = ()  # what leaves out rows on purpose
 
 
 @dataclass
@@ -57,6 +63,9 @@ class Survey:
     kept: int = 0
     words: int = 0
     counts: dict[str, int] = field(default_factory=dict)
+    left_out: Counter[str] = field(default_factory=Counter)  # rows that a sieve takes out, by its reason
+    sources: Counter[str] = field(default_factory=Counter)
+    health: PairHealth | None = None
     problems: dict[str, list[tuple[RowProblem, str]]] = field(default_factory=dict)
     columns: dict[str, Column] = field(default_factory=dict)
     repetitions: Repetitions = field(default_factory=Repetitions)
@@ -93,11 +102,14 @@ def survey(asked: Asked, progress: Progress = lambda done, total: None) -> Surve
     if not first:
         raise DataError(asked.name, "there are no rows", "At least one row is needed")
     guess = recognise([raw.values for raw in first], asked.row_type, asked.columns, asked.name, asked.format)
-    found = Survey(guess, expected=expected_rows(asked, first))
+    row_type = guess.format.row_type
+    health = PairHealth() if row_type == "preference" else None
+    found = Survey(guess, expected=expected_rows(asked, first), health=health)
+    sieves = (*filters.always(row_type), *asked.sieves)
     began, told = time.monotonic(), 0
     try:
         for raw in guess.format.units(chain(first, rows)):
-            _take(found, raw)
+            _take(found, raw, sieves)
             if found.read - told >= ROWS_BETWEEN_TELLING:
                 told = found.read
                 progress(found.read, max(found.expected, found.read))
@@ -117,15 +129,25 @@ def _rows(source: SourceInput, name: str) -> Iterator[RawRow]:
     return read_rows(source.location, source.split, source.revision, hub=source.kind == "hub")
 
 
-def _take(found: Survey, raw: RawRow) -> None:
+def _take(found: Survey, raw: RawRow, sieves: Sequence[Sieve]) -> None:
     found.read += raw.rows
     for name, value in raw.values.items():
         found.columns.setdefault(name, Column()).add(value)
     for row, problem in standard(raw, found.format):
+        texts = prompt_and_answers(found.format.row_type)(row) if problem is None else None
+        why = next((said for sieve in sieves if (said := sieve(row, texts))), None) if texts else None
+        if why and why.asked:
+            found.left_out[why.reason] += 1
+            continue
+        if why:
+            problem = problem_of(raw.file, raw.number, "", why.words, why.reason)
         if problem is not None:
             _drop(found, problem, raw)
             continue
         found.kept += 1
+        found.sources[row.get("source", NO_SOURCE)] += 1
+        if found.health and texts:
+            found.health.add(row, texts, raw.number, raw.values)
         found.words += sum(len(text.split()) for text in texts_of(row).values())
         found.repetitions.add(raw.number, row)
         found.sample.add((raw.number, row))

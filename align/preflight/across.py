@@ -15,6 +15,7 @@ from align.data.split import HOLDOUT, TRAIN
 from align.findings import Finding
 from align.inspection.measures import percentiles
 from align.preflight.context import Context, Entry, Row
+from align.specs import STEPS
 
 SHARED = 0.01  # of the evaluated prompts, to the letter: with more of them in training, an evaluation measures memory
 MEMORY = "train"  # the slice of probes that ask what was trained on purpose
@@ -48,11 +49,11 @@ def roles(context: Context) -> tuple[set[str], set[str]]:
     trained: set[str] = set()
     asked: set[str] = set()
     for job in context.jobs.values():
+        if STEPS[job.kind].writes == "rows":
+            continue  # entries made of entries, or held against them: what reads the result says what they are for
         for field, edge in job.edges.items():
-            name = edge.get("name", "")
-            if name in context.entries:
-                asks = job.kind == "measure" or field == "eval_data"
-                (asked if asks else trained).add(name)
+            asks = job.kind == "measure" or field == "eval_data"
+            (asked if asks else trained).update(context.sources_of(edge.get("name", "")))
     return trained, asked
 
 
@@ -70,6 +71,8 @@ def _shared(entries: Mapping[str, Entry], asked: str, trained: str) -> Finding |
     what = {"text": "texts", "tokens": "rows"}.get(ours.row_type, "prompts")
     said = _said(both, near, f"of its {len(prompts):,} {what}", share, f"in data.{trained}")
     subject = f"data.{asked}"
+    if asked in theirs.quarantines:
+        return Finding("ok", subject, f"{said}: its `against` sets those rows aside")
     if ours.row_type == "text":
         remedy = "Right for a measure of what is forgotten, wrong for one of what is learnt."
         return Finding("note", subject, said, remedy)

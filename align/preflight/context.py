@@ -34,6 +34,7 @@ class Entry:
     total: dict[str, int]
     repetitions: Repetitions = field(default_factory=Repetitions)
     whole: bool = True
+    quarantines: frozenset[str] = frozenset()  # entries whose questions its `against` takes out of it
 
 
 def trained_input(job: Job) -> str:
@@ -81,6 +82,14 @@ class Context:
 
     def edge(self, step: str, name: str) -> dict[str, Any]:
         return self.jobs[step].edges[name]
+
+    def sources_of(self, name: str) -> set[str]:
+        """The entries whose rows an entry holds: itself, or those that it is a mixture or a selection of."""
+        if name not in self.entries:
+            return set()
+        edges = self.jobs[name].edges.items()
+        made_of = [edge["name"] for field, edge in edges if field.partition(".")[0] in ("mix", "select")]
+        return set().union(*map(self.sources_of, made_of)) if made_of else {name}
 
     def entry_of(self, step: str, name: str) -> tuple[Entry, str] | None:
         """The entry and part that an input of a step reads; None where it was not read."""

@@ -19,7 +19,7 @@ from align.job import spec_of
 from align.models.tokenizer import Tokenizer, ready_tokenizer, shipped_tokenizer
 from align.preflight import trial
 from align.preflight.context import Context, Entry, longest, trained_input
-from align.specs import PpoSpec, PretrainSpec, TrainingSpec
+from align.specs import PpoSpec, PretrainSpec, SelectSpec, TrainingSpec
 
 ROWS_RENDERED = 500
 PACKED_FULL = 0.97  # of a packed sequence's tokens that are rows'
@@ -30,7 +30,7 @@ def examine(context: Context, chosen: set[str] | None = None) -> None:
     asked: dict[tuple[str, str], str] = {}  # a stage and where its models grew from -> the one that was tried
     for step in _order(context):
         job = context.jobs[step]
-        if job.kind in ("prepare", "compare") or (chosen is not None and step not in chosen):
+        if job.kind in ("prepare", "mix", "compare") or (chosen is not None and step not in chosen):
             continue
         subject = f"stages.{step}"
         group = (step.rpartition(".")[0], _root(context, step, "model")) if job.kind == "measure" else ("", "")
@@ -234,7 +234,8 @@ def _tried(context: Context, step: str, done: trial.Trial) -> list[Finding]:
     spec = spec_of(job)
     told = [Finding("note", subject, note) for note in done.notes if "grew" in note or "afresh" in note]
     if not isinstance(spec, TrainingSpec):
-        said = f"a few rows of each suite tried in {done.seconds:.1f} s"
+        what = "the longest rows" if isinstance(spec, SelectSpec) else "a few rows of each suite"
+        said = f"{what} tried in {done.seconds:.1f} s"
         if isinstance(spec, PpoSpec):
             said = (
                 f"two updates on the longest prompts tried in {done.seconds:.1f} s: {done.step_seconds:.2g} s an episode, "

@@ -24,7 +24,7 @@ near, and the same for each reference (leakage/REFERENCE/rows).
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from itertools import chain, islice
@@ -116,7 +116,8 @@ def _kept(
 ) -> Iterator[tuple[RawRow, Row, Texts]]:
     """The rows that stay, with where they come from and their texts; the ledger knows of the others."""
     fits, texts_in = is_row(spec.as_), texts_of(spec.as_)
-    sieves = [*filters.always(spec.as_), *filters.asked(spec.filters, _counter(spec, tokenizer))]
+    tokens = filters.token_counter(tokenizer) if tokenizer and spec.as_ != "tokens" else None
+    sieves = [*filters.always(spec.as_), *filters.asked(spec.filters, tokens)]
     for raw in units:
         for row in _converted(raw, form, ledger):
             source = row.get("source")
@@ -143,13 +144,6 @@ def _kept(
             tracker.progress(ledger.read, spec.limit or 0, dropped=ledger.dropped)
             if tracker.stop_requested:
                 raise Stopped
-
-
-def _counter(spec: PrepareSpec, tokenizer: Any) -> Callable[[str], int] | None:
-    """Tokens of a text by itself, without a template around it; None where rows are token ids, or nobody asks."""
-    if tokenizer is None or spec.as_ == "tokens":
-        return None
-    return lambda text: len(tokenizer(text.replace("\0", "\n"), add_special_tokens=False)["input_ids"])
 
 
 def _foreign(row: Row, spec: PrepareSpec, tokenizer: Any) -> str:

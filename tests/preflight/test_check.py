@@ -131,3 +131,49 @@ def test_rows_that_were_prepared_are_not_read_from_their_source_again(check: Any
     carry_out(job, lambda folder: Tracker(folder, lambda event: None))
     findings, _ = check(SHORT.format(base=base))
     assert said(findings, "prepared before: 80 rows").subject == "data.chat"
+
+
+def test_what_filters_and_against_leave_out_is_no_problem(check: Any, base: Path) -> None:
+    """A long row that a filter takes out, and evaluated questions that `against` quarantines, are not trained on."""
+    rows()
+    long = {"messages": [{"role": "user", "content": "dog"}, {"role": "assistant", "content": "cat bird " * 40}]}
+    write(Path("chat.jsonl"), [*chats(40), long])
+    write(Path("probes.jsonl"), ({"prompt": row["messages"][0]["content"]} for row in chats(20)))
+    text = SHORT.format(base=base)
+    assert {f.subject for f in check(text, static=True)[0] if f.state == "problem"} == {"data.probes", "stages.sft"}
+    text = text.replace("as: messages}", "as: messages, against: [probes], filters: {length: {of: answer, max: 200}}}")
+    findings, _ = check(text, static=True)
+    assert not [f for f in findings if f.state == "problem"]
+    assert said(findings, "left out as asked: length_answer_long 1").subject == "data.chat"
+    assert said(findings, "its `against` sets those rows aside").state == "ok"
+    findings, _ = check(text.replace("against:", "leaks: keep, against:"), static=True)
+    assert said(findings, "20 of its 20 prompts (100.0%) are in data.chat too").state == "problem"
+
+
+def test_what_is_held_against_training_is_not_itself_trained_on(check: Any, base: Path) -> None:
+    """`against` names what is evaluated: its verbs are not among those that training knows."""
+    rows()
+    write(Path("probes.jsonl"), ({"prompt": f"Translate the {word} dog."} for word in ["red", "blue", "green", "warm"]))
+    text = SHORT.format(base=base).replace("as: messages}", "as: messages, against: [probes]}")
+    assert said(check(text, static=True)[0], "what training never does: translate (4 rows)").state == "warning"
+
+
+def test_a_mixture_is_looked_at_and_tried_in_its_shares(check: Any, base: Path) -> None:
+    rows()
+    write(Path("code.jsonl"), chats(80, 5))
+    mixed = "  code: {source: code.jsonl, as: messages}\n  mixed: {mix: {chat: 60, code: 20}, as: messages}\nstages:"
+    findings, told = check(SHORT.format(base=base).replace("stages:", mixed).replace("data: chat,", "data: mixed,"))
+    assert said(findings, "a mixture of 80 rows: chat 60, code 20").subject == "data.mixed"
+    assert said(findings, "is trained at the end of 80 of 80 answers").subject == "stages.sft"
+    assert said(findings, "a checkpoint written and read back").subject == "stages.sft"
+    assert told["cost"]["steps"]["sft"]["seconds"] > 0
+
+
+def test_what_trains_on_a_selection_is_looked_at_and_tried(check: Any, base: Path) -> None:
+    rows()
+    good = "  good: {select: chat, as: messages, perplexity: {model: base, max: 1e9}}\nstages:"
+    findings, _ = check(SHORT.format(base=base).replace("stages:", good).replace("data: chat,", "data: good,"))
+    assert said(findings, "as if all rows of chat were selected").subject == "data.good"
+    assert said(findings, "the longest rows tried").subject == "stages.good"
+    assert said(findings, "is trained at the end of 80 of 80 answers").subject == "stages.sft"
+    assert said(findings, "a checkpoint written and read back").subject == "stages.sft"

@@ -93,6 +93,12 @@ def two_splits() -> str:
     return RECIPE.replace("chat.jsonl", "folder")
 
 
+def mixture_with_a_long_answer() -> str:
+    write(Path("chat.jsonl"), [*chats(30), said("cat bird " * 60)])
+    mixed = "  mixed: {mix: {chat: 31}, as: messages}\n  pairs:"
+    return RECIPE.replace("  pairs:", mixed).replace("data: chat,", "data: mixed,")
+
+
 STOPPED: dict[str, tuple[Change, str]] = {
     "the stop token is outside the loss": (
         template(HEAD + "{% endfor %}" + ASK), "the stop token <|end|> is never trained",
@@ -125,6 +131,13 @@ STOPPED: dict[str, tuple[Change, str]] = {
     "truncation cuts the answer and its stop token": (
         rows("chat", [*chats(30), said("cat bird " * 60)]), "max_length 64 cuts 1 and drops 0 of 31 rows (3.2%), 1 stop tokens",
     ),
+    "truncation cuts an answer of a mixture": (
+        mixture_with_a_long_answer, "max_length 64 cuts 1 and drops 0 of 31 rows (3.2%), 1 stop tokens",
+    ),
+    "a mixture wants more rows than there are": (
+        recipe("  pairs:", "  mixed: {mix: {chat: 90}, as: messages}\n  pairs:"),
+        "the mixture wants 90 of its rows, and it has 60",
+    ),
     "a row deep in the file breaks the tokenizing": (
         lambda: Path("chat.jsonl").write_text("\n".join(json.dumps(r) for r in chats(300)) + '\n{"messages": [\n') and None,
         "row 301: broken JSON",
@@ -135,7 +148,8 @@ STOPPED: dict[str, tuple[Change, str]] = {
         rows("probes", asked(chats(20))), "20 of its 20 prompts (100.0%) are in data.chat too",
     ),
     "chosen and rejected are identical": (
-        rows("pairs", [*pairs(40), pair("red", "Warm dog", "warm  dog")]), "chosen and rejected are the same in 1 pairs (row 41)",
+        rows("pairs", [*pairs(40), pair("red", "warm dog", "warm dog ")]),
+        "1 of 41 rows (2.4 %) are not preference rows: 1 such as row 41 (the row has two identical answers",
     ),
     "an empty completion": (rows("pairs", [*pairs(40), pair("red", "warm", "  ")]), "field rejected is empty"),
     "a conversation without an answer": (
@@ -170,11 +184,27 @@ TOLD: dict[str, tuple[Change, str]] = {
     ),
     "the chosen answer is always the longer one": (
         rows("pairs", [pair(f"red {i}", "warm dog sleeps here", "cold") for i in range(40)]),
-        "the chosen answer is the longer one in 100% of pairs",
+        "the chosen answer is the longer one in 100% of 40 pairs",
+    ),
+    "the chosen answer is always the shorter one": (
+        rows("pairs", [pair(f"red {i}", "cold", "warm dog sleeps here") for i in range(40)]),
+        "the chosen answer is the shorter one in 100% of 40 pairs",
     ),
     "pairs contradict each other": (
         rows("pairs", [*pairs(40), pair("red dog?", "a cat", "a bird"), pair("red dog?", "a bird", "a cat")]),
-        "1 pairs say the opposite of another pair (row 42)",
+        "2 pairs contradict another one on the same two answers (rows 41 and 42)",
+    ),
+    "answers are preferred in a circle": (
+        rows("pairs", [*pairs(40), *(pair("red dog?", *two) for two in (("a", "bb"), ("bb", "ccc"), ("ccc", "a")))]),
+        "1 prompt with answers preferred in a circle, A over B over C over A (rows 41, 42, 43)",
+    ),
+    "labels are flipped at random": (  # 9 pairs judged three times; of 3 of them one judgement is the other way round
+        rows("pairs", [pair(f"red {i}", *("ba" if turn == 2 and i < 3 else "ab")) for i in range(9) for turn in range(3)]),
+        "of the labels are flipped: 6 of 27 repeated judgements disagree",
+    ),
+    "nearly all rows are of one source": (
+        rows("chat", [{**row, "source": "web" if i else "hand"} for i, row in enumerate(chats(60))]),
+        "98% of the rows are of one source, web; there are 2",
     ),
     "sft teaches the answer that dpo rejects": (
         rows("pairs", [*pairs(40), pair(chats(1)[0]["messages"][0]["content"], "a cat", chats(1)[0]["messages"][1]["content"])]),
