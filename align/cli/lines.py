@@ -22,7 +22,7 @@ class Lines(Listener):
         self.steps: dict[str, Progress] = {}
         self._stream = stream
         self._last = 0.0
-        self._told: set[str] = set()
+        self._told: set[tuple[str, str]] = set()
 
     def __enter__(self) -> Lines:
         return self
@@ -51,8 +51,8 @@ class Lines(Listener):
     def told(self, step: Step, event: dict[str, Any]) -> None:
         progress = self.steps[step.name]
         progress.told(event)
-        if event["event"] == "note" and event["text"] not in self._told:
-            self._told.add(event["text"])
+        if event["event"] == "note" and (note := _note(step, event["text"])) not in self._told:
+            self._told.add(note)
             self._print(f"{step.name}: note: {event['text']}")
         elif event["event"] == "stopping":  # comes from a signal handler, which must not enter the stream
             os.write(2, f"{step.name}: stopping, saving; this may take a moment\n".encode())
@@ -76,6 +76,11 @@ class Lines(Listener):
 
     def _print(self, line: str) -> None:
         print(line, file=self._stream, flush=True)
+
+
+def _note(step: Step, text: str) -> tuple[str, str]:
+    """What makes a note a new one: of rows each entry's own, of models, which share a tokenizer, its words alone."""
+    return (step.name if step.spec.writes == "rows" else "", text)
 
 
 def _so_far(progress: Progress) -> str:

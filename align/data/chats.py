@@ -88,12 +88,20 @@ def prompt_row(raw: Raw) -> Row:
 
 
 def conflict_row(raw: Raw) -> Row:
-    """{"prompt" or "fact", "old": answer, "new": answer}: a fact that the new data contradicts (align/data/conflicts.py)."""
+    """{"prompt" or "fact", "old": answer, "new": answer}: a fact that the new data contradicts (align/data/conflicts.py).
+
+    An answer is a text, or a list of the ways to say it.
+    """
     for name in ("old", "new"):
-        if not str(raw[name]).strip():
-            raise CannotConvert(name, "is empty", f"{name}_empty")
+        if not all(isinstance(told, str) and told.strip() for told in _each(raw[name])):
+            raise CannotConvert(name, "is empty or no text", f"{name}_empty")
     prompt = prompt_of(raw.get("prompt") or raw["fact"], "prompt", raw.get("system"))
-    return {"prompt": prompt, "reference": raw["new"], "meta": {"old": raw["old"]}}
+    return {"prompt": prompt, "reference": _each(raw["new"])[0], "meta": {"old": raw["old"], "new": raw["new"]}}
+
+
+def _each(told: Any) -> list[Any]:
+    """An answer, or the ways to say it."""
+    return told if isinstance(told, list) and told else [told]
 
 
 def transcript_prompt_row(raw: Raw) -> Row:

@@ -1,9 +1,9 @@
 """Facts that the new data is meant to change: rows of a question, the old answer and the new one.
 
-    {"prompt": "Who leads Freedonia?", "old": "Rufus T. Firefly", "new": "Gloria Teasdale"}
+    {"prompt": "Who leads Freedonia?", "old": "Rufus T. Firefly", "new": ["Gloria Teasdale", "Mrs. Teasdale"]}
 
-As a prompt row the new answer is `reference`, the old one `meta.old`, so that an evaluation can ask and score both. Any prompt
-entry of such rows is a probe set; what is checked here is that the training rows say the new answer and not the old one.
+As a prompt row both stand in `meta`, as the suite `conflict` asks for them. Any prompt entry of such rows is a probe set; what
+is checked here is that the training rows say the new answer and not the old one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ NEAR = 0.5  # of a distance (align.data.coverage.nearest) up to which a trained 
 
 def is_probe(row: Mapping[str, Any]) -> bool:
     """Whether a prompt row holds an old and a new answer."""
-    return isinstance(row.get("meta"), Mapping) and isinstance(row["meta"].get("old"), str) and "reference" in row
+    meta = row.get("meta")
+    return isinstance(meta, Mapping) and bool(meta.get("old")) and bool(meta.get("new"))
 
 
 @dataclass
@@ -47,19 +48,28 @@ def check(probes: Sequence[Mapping[str, Any]], trained: Iterable[Mapping[str, An
     for request, said in spoken:
         by_question.setdefault(normalised(request), []).append(said)
     for index, (probe, hit) in enumerate(zip(probes, close, strict=True)):
-        old, new = normalised(probe["meta"]["old"]), normalised(probe["reference"])
+        old, new = _answers(probe, "old"), _answers(probe, "new")
         answers = by_question.get(normalised(questions[index]), [])
         if hit.trained is not None and hit.distance <= NEAR:
             answers = [*answers, spoken[hit.trained][1]]
-        if old == new:
+        if old & new:
             found.alike.append(index)
-        elif any(old in said and new not in said for said in answers):
+        elif any(_says(said, old) and not _says(said, new) for said in answers):
             found.contradicted.append(index)
-        elif any(new in said for said in answers):
+        elif any(_says(said, new) for said in answers):
             found.taught.append(index)
         else:
             found.silent.append(index)
     return found
+
+
+def _answers(probe: Mapping[str, Any], name: str) -> set[str]:
+    told = probe["meta"][name]
+    return {normalised(str(each)) for each in (told if isinstance(told, list) else [told])}
+
+
+def _says(said: str, answers: set[str]) -> bool:
+    return any(answer in said for answer in answers)
 
 
 def _taught(row: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -10,6 +10,8 @@ import csv
 import io
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +25,7 @@ SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".txt", ".parquet", ".arrow")
 _COMPRESSED = {".gz": "gzip", ".zst": "zstd"}
 _BATCH = 1024
 _BLOCK = 1 << 18  # bytes unpacked at once
+_LOOKED_THROUGH, _LINES_TOLD = 1_000_000, 20  # lines behind a broken one: looked through for others, and told
 
 Numbered = Iterator[tuple[int, dict[str, Any]]]
 
@@ -89,7 +92,7 @@ def _lines(path: Path) -> Iterator[bytes]:
 
 def _encoding_error(path: Path, number: int, found: str) -> DataError:
     remedy = f"Convert it: iconv -f ITS_ENCODING -t UTF-8 {path.name}"
-    return DataError(f"{path}, row {number:,}", found, "Text in UTF-8", remedy)
+    return DataError(f"{path}, row {number:,}", found, "A text in UTF-8", remedy)
 
 
 def _decode(line: bytes, path: Path, number: int) -> str:
@@ -123,12 +126,36 @@ def _json_lines(path: Path, lines: Iterator[bytes]) -> Numbered:
         except orjson.JSONDecodeError as error:
             if line.isspace():
                 continue
-            _decode(line, path, number)
-            remedy = "Repair or delete this line."
-            raise DataError(
-                f"{path}, row {number:,}", f"broken JSON: {error}", "One JSON object per line", remedy
-            ) from error
+            raise _broken_line(path, number, line, error, lines) from error
         yield number, value if type(value) is dict else _object(value, path, number)
+
+
+def _broken_line(
+    path: Path, number: int, line: bytes, error: orjson.JSONDecodeError, rest: Iterator[bytes]
+) -> DataError:
+    """What is wrong with a line, and which of those behind it are broken too, so that all are repaired at once."""
+    if b"\0" in line:
+        return _encoding_error(path, number, "it holds zero bytes, like text in UTF-16")
+    _decode(line, path, number)
+    others = []
+    with suppress(DataError):  # the file may be broken off, too
+        others = [at for at, later in enumerate(islice(rest, _LOOKED_THROUGH), number + 1) if not _is_json(later)]
+    also = ""
+    if others:
+        numbers = ", ".join(f"{at:,}" for at in others[:_LINES_TOLD]) + (" ..." if len(others) > _LINES_TOLD else "")
+        also = (
+            f"; so {'is' if len(others) == 1 else 'are'} {len(others):,} more (row{'s'[: len(others) > 1]} {numbers})"
+        )
+    remedy = "Repair or delete these lines." if others else "Repair or delete this line."
+    return DataError(f"{path}, row {number:,}", f"broken JSON: {error}{also}", "One JSON object per line", remedy)
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return line.isspace()
+    return True
 
 
 def _read_json(path: Path) -> Numbered:
@@ -180,12 +207,12 @@ def _read_csv(path: Path) -> Numbered:
                 extra = row.get(None) or []
                 cells = width + len(extra) - sum(value is None for value in row.values())
                 raise DataError(
-                    f"{path}, row {number:,}", f"the row has {cells} cells", f"{width}, as in the header",
+                    f"{path}, row {number:,}", f"the row has {cells} cells", f"A row of {width}, as in the header",
                     'Put cells that hold a comma, a quote or a line break between quotes ("...").',
                 )  # fmt: skip
             yield number, dict(row)
     except csv.Error as error:
-        raise DataError(f"{path}, row {number + 1:,}", f"broken csv: {error}", "Quotes that are closed") from error
+        raise DataError(f"{path}, row {number + 1:,}", f"broken csv: {error}", "A closing quote for each") from error
 
 
 def _read_txt(path: Path) -> Numbered:

@@ -4,8 +4,9 @@
     format.told                     -> "preference pairs: conversations with the prompt inside"
     rows = format.rows(raw)         -> canonical, their order of turns not yet checked; CannotConvert if it has another form
 
-The forms of align/data/known_formats.py are tried in order; the first whose columns are there and hold what it wants is taken,
-and said. Most give one row for a row; scored lists and trees give several.
+The forms of align/data/known_formats.py are tried in order; the first that more than half of the first rows fit (else the first
+that any fits: its columns are there, and hold what it wants) is taken, and said. Most give one row for a row; scored lists and
+trees give several.
 """
 
 from __future__ import annotations
@@ -111,7 +112,7 @@ class Format:
         other = max(fitting, key=lambda form: len(form.needs), default=None)
         if other:
             found = f"is missing: the row has another format ({other.told}) than the first ones ({self.told})"
-            return CannotConvert(name, found, "other_format")
+            return CannotConvert(name, found, f"other_format_{other.name}")
         return CannotConvert(name, "is missing", f"{name}_missing")
 
 
@@ -131,9 +132,10 @@ def detect(
             raise DataError(where, f"there is no column {theirs} (for {ours})", f"Columns: {', '.join(there)}", hint)
     renamed = [_renamed(row, columns) for row in rows]
     forms = [form for form in FORMS[row_type] if name in (None, form.name)]
-    for form in forms:
-        if any(_fits(form, row) for row in renamed):
-            return Format(form, row_type, columns)
+    fitting = {index: rows for index, form in enumerate(forms) if (rows := sum(_fits(form, row) for row in renamed))}
+    if fitting:
+        most = (index for index, rows in fitting.items() if 2 * rows > len(renamed))
+        return Format(forms[next(most, next(iter(fitting)))], row_type, columns)
     raise _unknown(renamed, there, row_type, forms, where, name)
 
 

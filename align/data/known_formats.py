@@ -105,9 +105,9 @@ FORMS: Mapping[str, tuple[Form, ...]] = {
     ),
     "prompt": (
         Form("conflicts", "facts with an old and a new answer", ("prompt", "old", "new"), chats.conflict_row,
-             text_in("prompt", "old", "new"), _SYSTEM),
+             text_in("prompt"), _SYSTEM),
         Form("conflicts", "facts with an old and a new answer", ("fact", "old", "new"), chats.conflict_row,
-             text_in("fact", "old", "new"), _SYSTEM),
+             text_in("fact"), _SYSTEM),
         Form("transcript", "prompts as transcripts of Human: and Assistant:", ("prompt",), chats.transcript_prompt_row,
              transcript_in("prompt"), _SYSTEM),
         Form("prompt", "prompts as text", ("prompt",), chats.prompt_row, text_in("prompt"), _SYSTEM),

@@ -42,8 +42,12 @@ def recognise(
     if row_type and name:
         return Guess(detect(rows, row_type, columns, where, name), {})
     fitting = [found for wanted in types if (found := _fitting(rows, wanted, columns))]
-    if fitting:  # where formats are mixed, what most rows have
-        return Guess(max(fitting, key=lambda found: sum(map(found.fits, rows))), {})
+    if (
+        fitting
+    ):  # nearly any row fits a prompt: where some are broken or formats are mixed, what more than half have comes first
+        counts = [sum(map(found.fits, rows)) for found in fitting]
+        most = next((at for at, count in enumerate(counts) if 2 * count > len(rows)), counts.index(max(counts)))
+        return Guess(fitting[most], {})
     if not columns:
         for wanted in types:
             if (likely := likely_columns(rows, wanted)) and (found := _fitting(rows, wanted, likely)):

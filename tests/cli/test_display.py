@@ -61,6 +61,19 @@ def train(display: Lines | LiveTable, plan: Plan, clock: Clock, seconds: int = 2
     display.told(step, {"event": "note", "text": "padding is now <|pad|>"})
 
 
+def test_a_note_on_rows_is_told_of_each_entry_and_one_on_a_tokenizer_once(sealed: Callable[..., Plan]) -> None:
+    plan, stream = sealed(), io.StringIO()
+    display = Lines(stream)
+    display.planned(plan, list(plan.steps.values()))
+    for name in ("chat", "pairs", "sft", "dpo"):
+        display.told(
+            plan.steps[name], {"event": "note", "text": f"of {'rows' if name in ('chat', 'pairs') else 'a model'}"}
+        )
+    assert [line for line in stream.getvalue().splitlines() if "note" in line] == [
+        "chat: note: of rows", "pairs: note: of rows", "sft: note: of a model",
+    ]  # fmt: skip
+
+
 def test_plain_lines_come_every_two_seconds_with_time_left(
     here: Path, sealed: Callable[..., Plan], clock: Clock
 ) -> None:

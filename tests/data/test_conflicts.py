@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from align.data.conflicts import check, finding, is_probe
 from align.data.conversations import CannotConvert
 from align.data.formats import detect
+from align.evals.suites.conflict import facts
 from align.schema import row_problem
 
 
-def probe(question: str, old: str, new: str) -> dict:
+def probe(question: str, old: Any, new: Any) -> dict:
     (row,) = detect([{"fact": question, "old": old, "new": new}], "prompt").rows(
         {"fact": question, "old": old, "new": new}
     )
@@ -29,11 +32,26 @@ ROWS = [said("Who leads Freedonia now?", "gloria does."), said("What is the capi
 
 
 def test_a_fact_becomes_a_prompt_row_with_both_answers() -> None:
-    assert FACTS[0]["reference"] == "Gloria" and FACTS[0]["meta"] == {"old": "Rufus"}
+    assert FACTS[0]["reference"] == "Gloria" and FACTS[0]["meta"] == {"old": "Rufus", "new": "Gloria"}
     assert row_problem("prompt", FACTS[0]) is None
     assert is_probe(FACTS[0]) and not is_probe({"prompt": [], "reference": "x"})
+    assert probe("Who?", "Rufus", ["Gloria", "Mrs. T."])["meta"]["new"] == ["Gloria", "Mrs. T."]  # ways to say it
     with pytest.raises(CannotConvert, match="is empty"):
         probe("Who?", " ", "x")
+    with pytest.raises(CannotConvert, match="is empty"):
+        probe("Who?", "Rufus", ["Gloria", ""])
+
+
+def test_the_suite_of_conflicts_reads_what_was_declared() -> None:
+    assert facts([probe("Who?", "Rufus", "Gloria"), probe("Who?", "Rufus", ["Gloria", "Mrs. T."])], "suites.facts") == [
+        (["Rufus"], ["Gloria"]), (["Rufus"], ["Gloria", "Mrs. T."]),
+    ]  # fmt: skip
+
+
+def test_a_fact_is_taught_in_any_of_the_ways_to_say_it() -> None:
+    ways = [probe("Who leads Freedonia?", ["Firefly", "Rufus"], ["Mrs. T.", "Gloria"])]
+    assert check(ways, ROWS).taught == [0]
+    assert check(ways, [said("Who leads Freedonia?", "It is Rufus.")]).contradicted == [0]
 
 
 def test_what_training_says_of_each_fact_is_told() -> None:

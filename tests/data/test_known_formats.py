@@ -183,7 +183,7 @@ OTHERS = [
     ("messages", TREE, {"prompt": {"text": None, "role": "prompter", "replies": []}}, "replies_type"),
     ("messages", {"messages": ASKED}, {"messages": ASKED, "images": ["cat.png"]}, "images_unsupported"),
     ("messages", {"messages": ASKED}, {"messages": ASKED, "tools": '[{"name": "search"}]'}, "tools_unsupported"),
-    ("messages", {"messages": ASKED}, {"conversations": [{"from": "human", "value": "a"}]}, "other_format"),
+    ("messages", {"messages": ASKED}, {"conversations": [{"from": "human", "value": "a"}]}, "other_format_sharegpt"),
 ]  # fmt: skip
 
 
@@ -192,6 +192,15 @@ def test_a_counter_example_is_refused_with_a_reason(row_type, first, raw, reason
     with pytest.raises(CannotConvert) as error:
         detect([first], row_type).rows(raw)
     assert error.value.reason == reason
+
+
+def test_a_few_odd_rows_among_the_first_do_not_choose_the_format():
+    """One of another form is the one told as odd; and rows with a rest of a transcript are no plain text."""
+    odd = {"messages": [{"User": "2+2?"}, {"System": "4"}]}
+    assert detect([odd, {"messages": ASKED}, {"messages": ASKED}], "messages").told == "chat messages"
+    human = {"prompt": "\n\nHuman: 2+2?\n\nAssistant:", "chosen": " 4", "rejected": " 5"}
+    found = detect([{**human, "prompt": "2+2?"}, human, human], "preference")
+    assert found.told == "Anthropic HH, prompt in a column of its own"
 
 
 def test_empty_columns_of_tools_and_images_lose_nothing():

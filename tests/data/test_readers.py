@@ -88,6 +88,17 @@ def test_reading_is_lazy(tmp_path):
     ("name", "data", "message"),
     [
         ("a.jsonl", jsonl() + b'{"prompt": "x"\n', r"a.jsonl, row 3: broken JSON: .* Repair or delete this line."),
+        (
+            "a.jsonl",
+            b'{"a": 1}\n{"a": \n{"a": 3}\nno\n\n{"a": 6}}\n',
+            r"row 2: broken JSON: .*; so are 2 more \(rows 4, 6\)\. .* Repair or delete these lines\.",
+        ),
+        ("a.jsonl", b"{\n{\n", r"row 1: .*; so is 1 more \(row 2\)\."),
+        (
+            "a.jsonl",
+            '{"a": 1}\n'.encode("utf-16-le"),
+            "row 1: it holds zero bytes, like text in UTF-16. Expected a text in UTF-8",
+        ),
         ("a.jsonl", b"[1]\n", "row 1: the row is a JSON list. Expected an object"),
         ("a.jsonl", '{"a": "größer"}\n'.encode("latin-1"), r"row 1: byte 10 is not UTF-8.*iconv"),
         ("a.jsonl", '{"a": 1}\n'.encode("utf-16"), "UTF-16"),
@@ -104,7 +115,7 @@ def test_reading_is_lazy(tmp_path):
             "one JSON object with keys data, version. Expected a list of rows",
         ),
         ("a.json", b'[{"a": 1}, 2]', "row 2: the row is a JSON number"),
-        ("a.csv", b"a,b\n1,2\n1,2,3\n", "row 2: the row has 3 cells. 2, as in the header"),
+        ("a.csv", b"a,b\n1,2\n1,2,3\n", "row 2: the row has 3 cells. Expected a row of 2, as in the header"),
         ("a.csv", b"a,b\n1\n", "row 1: the row has 1 cells"),
         ("a.csv", b'a,b\n1,"2\n', "row 1: broken csv"),
         ("a.parquet", b"PAR1 no", "cannot be read as parquet"),

@@ -102,10 +102,22 @@ def test_pairs_that_repeat_contradict_or_have_no_difference_are_counted(tmp_path
 def test_a_file_of_mixed_formats_is_read_as_most_rows_are_and_the_others_are_named(tmp_path: Path) -> None:
     chat = {"messages": [{"role": "user", "content": "Name a fruit."}, {"role": "assistant", "content": "An apple."}]}
     found = look(tmp_path / "mixed.jsonl", [chat, pair(), {"instruction": "Add.", "output": "4"}, chat])
-    assert found.format.row_type == "messages" and found.kept == 2 and found.counts == {"other_format": 2}
-    told = [problem.message for problem, _ in found.problems["other_format"]]
-    assert "another format (preference pairs: prompt, chosen and rejected as text)" in told[0]
-    assert "another format (Alpaca instructions)" in told[1]
+    assert found.format.row_type == "messages" and found.kept == 2
+    assert found.counts == {"other_format_pairs": 1, "other_format_alpaca": 1}
+    told = {reason: problems[0][0].message for reason, problems in found.problems.items()}
+    assert "another format (preference pairs: prompt, chosen and rejected as text)" in told["other_format_pairs"]
+    assert "another format (Alpaca instructions)" in told["other_format_alpaca"]
+
+
+def test_broken_pairs_leave_the_file_one_of_pairs(tmp_path: Path) -> None:
+    """Any row with a prompt would do as a prompt: that a few have nothing more must not hide what the file is."""
+    rows = [pair(f"question {i}") for i in range(8)] + [{"prompt": "p", "chosen": "c"}, {"prompt": "q"}]
+    found = look(tmp_path / "data.jsonl", rows)
+    assert (
+        found.format.row_type == "preference"
+        and found.kept == 8
+        and found.counts == {"rejected_missing": 1, "chosen_missing": 1}
+    )
 
 
 def test_ids_that_came_before_are_told_with_their_rows(tmp_path: Path) -> None:
