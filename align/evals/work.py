@@ -135,25 +135,18 @@ class Work:
         return (self._seconds[kind] + trusted * average) / max(1e-9, self._units[kind] + trusted)
 
 
-def units(todo: Iterable[Pass]) -> dict[str, float]:
-    """All units of each kind."""
-    found: dict[str, float] = defaultdict(float)
-    for each in todo:
-        found[each.kind] += each.units
-    return dict(found)
-
-
 def work_of(
     suites: Iterable[tuple[Suite, str, int, bool]], tell: Callable[[Work], None], clock: Clock = time.monotonic
 ) -> Work:
     """The work of suites, each with the type of its rows, how many it asks, and whether the model is its own `against`."""
     todo = [
-        Pass(position, kind, units * (rows or _documents(suite)))
+        Pass(position, kind, units * (rows or documents(suite)))
         for position, (suite, row_type, rows, on_itself) in enumerate(suites)
         for kind, units in passes(suite, row_type, on_itself)
     ]
     return Work(todo, tell, clock)
 
 
-def _documents(suite: Suite) -> int:
+def documents(suite: Suite) -> int:
+    """How many documents a benchmark asks, about; 0 for all else."""
     return (suite.limit or DOCUMENTS) * len(suite.tasks) if isinstance(suite, BenchmarkSuite) else 0

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
 from align.artifact.inputs import Inputs
-from align.evals.work import units, work_of
+from align.evals.measured import Row
+from align.evals.work import ANSWER, READ, documents, passes
+from align.inspection.measures import texts_of
 from align.job import spec_of
+from align.loop.arguments import device
 from align.preflight.context import Context
 from align.specs import PpoSpec
 from align.stages.measure import asked
 
 STEPS = 3  # of a training stage's trial; the first of them warms up
 UPDATES = 2  # of PPO's; the first one warms up
+STEP_ROWS = {
+    "cpu": 8,
+    "cuda": 64,
+}  # whose arithmetic takes as long as reading the weights, which each step of sampling does once
 
 
 def of_a_step(marks: Mapping[int, float], seconds: float) -> float:
@@ -51,14 +59,26 @@ def of_an_evaluation(
 
     `taken`: seconds of each kind in the trial, which took `seconds`; the rest of them is spent once.
     """
-    small = [asked(name, suite, inputs) for name, suite in tried.suites.items()]
-    whole = []
-    for (name, suite), (_, row_type, rows, on_itself) in zip(
-        spec_of(context.jobs[step]).suites.items(), small, strict=True
-    ):
-        read = context.entry_of(step, f"suites.{name}.data")
-        there = read[0].total[read[1]] if read else rows
-        whole.append((suite, row_type, min(there, suite.limit or there), on_itself))
-    before, after = (units(work_of(todo, lambda work: None).passes) for todo in (small, whole))
-    longer = sum(each * (after[kind] / before[kind] - 1) for kind, each in taken.items() if before.get(kind))
-    return seconds + longer
+    before: dict[str, float] = defaultdict(float)
+    after: dict[str, float] = defaultdict(float)
+    for (name, suite), few in zip(spec_of(context.jobs[step]).suites.items(), tried.suites.values(), strict=True):
+        _, row_type, rows, on_itself = asked(name, few, inputs)
+        entry = context.entry_of(step, f"suites.{name}.data")
+        there, usual = (entry[0].total[entry[1]], _usual(entry[0].rows[entry[1]], rows)) if entry else (rows, 1.0)
+        there = min(there, suite.limit or there)
+        for kind, each in passes(few, row_type, on_itself):
+            before[kind] += each * _rows(kind, rows or documents(few))
+        for kind, each in passes(suite, row_type, on_itself):
+            after[kind] += each * _rows(kind, there or documents(suite)) * (usual if kind == READ else 1.0)
+    return seconds + sum(each * (after[kind] / before[kind] - 1) for kind, each in taken.items() if before.get(kind))
+
+
+def _rows(kind: str, rows: int) -> int:
+    """Rows that cost what these do: a step of sampling has a part that does not grow with them."""
+    return rows + STEP_ROWS[device().type] if kind == ANSWER else rows
+
+
+def _usual(sample: Sequence[Row], read: int) -> float:
+    """How long rows usually are beside the longest, which a trial reads."""
+    sizes = sorted((sum(map(len, texts_of(row).values())) for row in sample), reverse=True)
+    return shorter(sum(sizes) / max(1, len(sizes)), sum(sizes[:read]) / max(1, len(sizes[:read])))

@@ -273,9 +273,15 @@ def _cost(context: Context, step: str, done: trial.Trial, steps: float) -> None:
     spec: Any = spec_of(context.jobs[step])
     costs = context.costs.setdefault(step, {})
     count = spec.episodes if context.jobs[step].kind == "ppo" else steps
+    once = done.once_seconds
+    if (
+        done.step_seconds
+    ):  # the first of its kind loads and warms up what the others here find ready, as no run of theirs will
+        alike = (other for name, other in context.costs.items() if context.jobs[name].kind == context.jobs[step].kind)
+        once = costs["once"] = max(once, *(other.get("once", 0.0) for other in alike), 0.0)
     kept = 2 * done.checkpoint_bytes if done.checkpoint_bytes else 3 * done.model_bytes
     costs |= {
-        "seconds": done.once_seconds + done.step_seconds * count,
+        "seconds": once + done.step_seconds * count,
         "memory": done.memory,
         "bytes": done.model_bytes,
         "peak_bytes": done.model_bytes + kept if done.model_bytes else 0.0,

@@ -32,10 +32,8 @@ from align.specs.suites import BenchmarkSuite
 from align.stages.all import RUN
 
 ASIDE_ROWS = {"cpu": 4, "cuda": 16}  # of what a stage reads beside its training data
-ASKED, ASKED_PARTS = (
-    (4, 64),
-    24,
-)  # rows of an evaluation suite, fewest and most; at least, of one that needs several slices
+ASKED = 4, 16  # rows of an evaluation suite, fewest and most
+ASKED_PARTS = 24  # of one that needs several slices
 CPU_FLOPS = 2e11  # of a step on the CPU; 6 a parameter and token (Kaplan et al. 2020, 2001.08361)
 CPU_LOGITS = 1.5e8  # of a step on the CPU: with large vocabularies they take longer than the layers
 CPU_TOKENS, GPU_TOKENS = 16, 64  # of a sampled answer

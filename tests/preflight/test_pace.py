@@ -56,9 +56,16 @@ def test_an_evaluation_takes_as_much_longer_as_each_of_its_passes_has_more_to_do
         return pace.of_an_evaluation(context, step, tried, inputs, taken, 5.0)
 
     assert foreseen() == 5.0
-    assert foreseen(answer=2.0) == pytest.approx(5 + 2 * (80 * 24 / (4 * 16) - 1))
-    assert foreseen(read=1.0) == pytest.approx(5 + (80 * 16 + 20 * 16) / (4 * 16 + 4 * 16) - 1)
+    each_step = pace.STEP_ROWS["cpu"]  # rows that the fixed part of a step of sampling is worth
+    assert foreseen(answer=2.0) == pytest.approx(5 + 2 * ((80 + each_step) * 24 / ((4 + each_step) * 16) - 1))
+    characters = sorted((len(str_of(row)) for row in pairs(80, 1)), reverse=True)
+    usual = (sum(characters) / 80) / (sum(characters[:4]) / 4)  # the longest rows are tried
+    assert foreseen(read=1.0) == pytest.approx(5 + (80 * 16 + 20 * 16) * usual / (4 * 16 + 4 * 16) - 1)
     assert foreseen(read=1.0, suite=3.0, seconds_left=9.0) == foreseen(read=1.0)
+
+
+def str_of(row: dict[str, Any]) -> str:
+    return "".join(turn["content"] for side in ("prompt", *SIDES) for turn in row[side])
 
 
 def test_an_episode_is_scaled_to_its_tokens_and_epochs() -> None:
