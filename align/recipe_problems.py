@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 import re
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from align.errors import Problem, did_you_mean
@@ -40,11 +41,11 @@ def explained(error: ValidationError, model: type[Settings], place: str, documen
             message = _deeper(keys, document) or message if not place else message
             missing.discard(meant)
             told.append((keys, message))
-    for item, keys, _ in found:
+    for item, keys, model_there in found:
         if item["type"] == "missing" and tuple(keys) in missing:
-            told.append((keys, "is missing" + _described(model, keys)))
+            told.append((keys, "is missing" + _described(model_there, keys)))
         elif item["type"] not in ("missing", "extra_forbidden"):
-            told.append(_wrong(item, keys, model))
+            told.append(_wrong(item, keys, model_there))
     return [document.problem(".".join([*filter(None, [place]), *keys]), message.strip()) for keys, message in told]
 
 
@@ -88,6 +89,12 @@ def _unknown(keys: list[str], known: list[str], missing: set[tuple[str, ...]]) -
         return f"a colon needs a space behind it, as in {key.replace(':', ': ', 1)}", (*parents, key.partition(":")[0])
     needed = [m[-1] for m in missing if list(m[:-1]) == parents]
     near = ours(key, needed) or _near(key, needed, 0.75) or ours(key, known) or _near(key, known, 0.6)
+    if (
+        near is None
+        and "suites" in known
+        and (suite := next((n for n, s in SUITES.items() if key in _fields(s)), None))
+    ):
+        return f"unknown key. It is one of a suite, as in suites.{suite}.{key}", ()
     if near is None:
         return f"unknown key. {did_you_mean(key, known)}", ()
     return f"unknown key. Did you mean {near}{', which is missing' if near in needed else ''}?", (*parents, near)
@@ -123,7 +130,7 @@ def _wanted(item: ErrorDetails, model: type[Settings], keys: list[str]) -> str:
     if kind == "list_type":
         return "expected a list" + (f", as in [{found}]" if isinstance(found, str) else "")
     if kind in ("dict_type", "model_type", "model_attributes_type"):
-        field = model.model_fields.get(keys[-1]) if len(keys) == 1 else None
+        field = _field(model, keys[-1])
         inner = _settings_in(field.annotation) if field else None
         return "expected keys and values" + (f", of {{{', '.join(_fields(inner))}}}" if inner else "")
     limit = next((f"{words} {context[name]:g}" for name, words in _LIMITS.items() if name in context), "")
@@ -156,7 +163,7 @@ def _place(model: type[Settings], loc: tuple[int | str, ...]) -> tuple[list[str]
         model = MADE_OF.get(key[1:-1], model) if key.startswith("(") else model
         if key.startswith(("(", "function-", "list[", "LoRA")) or key in ("str", "dict", "int", "float", "bool"):
             continue
-        field = next((f for n, f in model.model_fields.items() if key in (n, f.alias)), None)
+        field = _field(model, key)
         inner = _settings_in(field.annotation) if field and index < len(loc) - 1 else None
         model = inner or model  # a key of a dictionary (a suite's or data entry's name) stays at the same model
         keys.append(key)
@@ -174,6 +181,15 @@ def _settings_in(annotation: Any) -> type[Settings] | None:
     return next((s for a in getattr(annotation, "__args__", ()) if (s := _settings_in(a))), None)
 
 
+def _field(model: type[Settings], key: str) -> FieldInfo | None:
+    return next((f for n, f in model.model_fields.items() if key in (n, f.alias)), None)
+
+
 def _described(model: type[Settings], keys: list[str]) -> str:
-    field = model.model_fields.get(keys[0]) if len(keys) == 1 else None
-    return f" ({field.description})" if field and field.description else ""
+    """What the last of the keys means, and which words it knows."""
+    field = _field(model, keys[-1])
+    if field is None:
+        return ""
+    words = get_args(getattr(field.annotation, "__value__", field.annotation))
+    told = [field.description or "", ", ".join(w for w in words if isinstance(w, str))]
+    return f" ({': '.join(filter(None, told))})" if any(told) else ""

@@ -51,7 +51,7 @@ def _check_function(path: Path, function: str) -> None:
 class RewardTerm(Settings):
     """One summand of the reward: a reward model's stage, `scorer:NAME`, or `file:PATH.py:FUNCTION`."""
 
-    use: Annotated[str, Port("reward")]
+    use: Annotated[str, Port("reward")] = Field(description="a reward stage, scorer:NAME or file:PATH.py:FUNCTION")
     weight: float = 1.0
 
     @field_validator("use")

@@ -123,7 +123,7 @@ class TransferSuite(Generating):
     }  # fmt: skip
 
     kind: Literal["transfer"] = "transfer"
-    scorer: ScorerName
+    scorer: ScorerName = Field(description="what scores an answer")
     in_domain: str = Field("in_domain", description="the slice that is like the training data, but was not trained")
     near: str | None = "near"
     far: str | None = "far"
@@ -163,7 +163,7 @@ class MemorisationSuite(Suite):
     kind: Literal["memorisation"] = "memorisation"
     data: Annotated[str, Port("rows", ("messages", "text"))] = Field(description="rows that were trained on")
     heldout: Annotated[str, Port("rows", ("messages", "text"))] = Field(
-        description="rows of the same kind that were not"
+        description="rows of the same kind that were not trained on"
     )
     limit: int | None = Field(256, ge=1, description="only so many rows of each, the first ones")
     tokens: int = Field(32, ge=4, description="of a continuation, at most")
