@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from align import lineage
@@ -148,5 +148,5 @@ def _over(
 
 
 def _json(found: Seeds) -> dict[str, Any]:
-    low, high = found.bounds()
-    return {"value": found.over.value, "low": low, "high": high, "n": found.within.n}
+    low, high = found.bounds()  # of one prompt alone there are none
+    return replace(found.within, value=found.over.value, low=low, high=high).to_json()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -76,11 +77,11 @@ def test_one_model_asked_under_several_seeds_is_no_other_training_run(
     assert len(shown) == 2 and seeds.summarised(shown, store) == []
 
 
-def seal_seeds(folder: Path, told: dict[int, dict[str, list[float]]]) -> Path:
+def seal_seeds(folder: Path, told: dict[int, dict[str, list[float]]], base: Sequence[float] = (0.1, 0.1, 0.1)) -> Path:
     """A recipe whose sft and dpo have these gold scores by seed; its base is the same under each."""
     path = write_recipe(folder, [])
     for seed, gold in told.items():
-        probes = {"base": suite({"gold": [0.1, 0.1, 0.1]})} | {m: suite({"gold": gold[m]}) for m in ("sft", "dpo")}
+        probes = {"base": suite({"gold": list(base)})} | {m: suite({"gold": gold[m]}) for m in ("sft", "dpo")}
         values = {m: {"value": 0.0, "n": 3} for m in probes}
         joint = [{"suite": "probes", "metric": "gold", "slice": "all", "better": "higher", "values": values}]
         seal_reports(load(path, [f"seed={seed}"]), {m: {"probes": s} for m, s in probes.items()}, joint=joint)
@@ -121,3 +122,14 @@ def test_the_report_shows_several_seeds_where_there_are_several(
     assert "Over 2 seeds: 0, 1" in page
     assert "0.60 ± 1.29" in page  # seeds .5 and .7: t(1) * .1; prompts, of the mean of both seeds: t(2) * .1 / sqrt(3)
     assert "With figures over seeds 0 and 1." in capsys.readouterr().out
+
+
+def test_a_single_prompt_has_a_figure_over_seeds_but_no_interval(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = seal_seeds(tmp_path, {0: {"sft": [0.2], "dpo": [0.4]}, 1: {"sft": [0.4], "dpo": [0.6]}}, base=[0.1])
+    (row,) = seeds.comparisons(seeds.runs(load(path), Store(tmp_path / ".align")))["evaluate"]["rows"]
+    assert (row["values"]["dpo"]["value"], row["values"]["dpo"]["low"]) == (pytest.approx(0.5), None)
+    assert cli.run(["report", str(path)]) == 0
+    assert "0.500" in (tmp_path / "judged-report.html").read_text()
