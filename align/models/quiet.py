@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import logging
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import datasets
 import transformers
+from tqdm import tqdm
+
+# Its own lock is a semaphore of the system's, which a step's process leaves behind, to be complained of when the run ends.
+tqdm.set_lock(threading.RLock())
 
 
 @contextmanager
