@@ -67,8 +67,11 @@ def _store(store: Store) -> None:
         of_kind = [s for s in everything if s.manifest.kind == kind]
         kinds.add_row("", kind, str(len(of_kind)), words.size(sum(map(lineage.bytes_of, of_kind))))
     console.print(kinds)
-    for path in sorted(store.root.glob("*.partial")):
-        console.out(f"\n  unfinished: {path.name}")
+    if unfinished := sorted(store.root.glob("*.partial")):
+        console.out("\n  unfinished: the same recipe goes on from it; else delete it")
+        for path in unfinished:
+            size = sum(p.stat().st_size for p in path.rglob("*") if p.is_file())
+            console.out(f"    {path.name}  {words.size(size)}")
     for name in lineage.unreadable(store):
         console.out(f"\n  cannot be read: {name} (delete it; the next run builds it again)")
     if known:

@@ -81,8 +81,10 @@ def test_the_store_and_a_run_are_shown(here: Path, align: Align, sealed: Callabl
     for given in ("small", "small.yaml"):
         run = align("show", given).out
         assert "loss 1.5" in run and "align chat small:" in run
-    (here / ".align" / "dpo-000000000000.partial").mkdir()
+    unfinished = here / ".align" / "dpo-000000000000.partial" / "checkpoints"
+    unfinished.mkdir(parents=True)
+    (unfinished / "weights").write_bytes(bytes(2000))
     (here / ".align" / "sft-111111111111").mkdir()
     (here / ".align" / "sft-111111111111" / "manifest.json").write_text("{")
     assert "cannot be read: sft-111111111111" in align("show").out
-    assert "unfinished: dpo-000000000000.partial" in align("show").out
+    assert "dpo-000000000000.partial  2.0 kB" in align("show").out

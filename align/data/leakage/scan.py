@@ -179,7 +179,8 @@ class Scan:
             kept = (
                 "" if self._policy.duplicates == "drop" else " (near_duplicates: drop leaves them out, and equal ones)"
             )
-            notes.append(f"{groups.near_repeats:,} rows nearly repeat another one{kept}")
+            repeat = "row nearly repeats" if groups.near_repeats == 1 else "rows nearly repeat"
+            notes.append(f"{groups.near_repeats:,} {repeat} another one{kept}")
 
     def _split(self, holdout: float, metrics: dict[str, float], notes: list[str]) -> Array:
         """A whole group of prompts falls to the side of one of its members, whichever order the rows came in."""
