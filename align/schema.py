@@ -43,6 +43,7 @@ _NEEDS = {
 }
 _PLAIN_CHAT = frozenset({"messages", "id", "source"})
 _EMPTY_KEYWORDS = ("pattern", "minLength", "minItems")
+_NOTHING = re.compile(r"[\s\u200b-\u200f\u2060\ufeff]*")  # white space, and characters without width or ink
 _TYPE_WORDS = {
     "array": "a list",
     "object": "an object",
@@ -252,7 +253,7 @@ def _field(path: Sequence[str | int]) -> str:
 
 
 def _is_empty(value: Any) -> bool:
-    return not value.strip() if isinstance(value, str) else not value
+    return bool(_NOTHING.fullmatch(value)) if isinstance(value, str) else not value
 
 
 def _kind_of(value: Any) -> str:

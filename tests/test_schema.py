@@ -39,6 +39,11 @@ def test_every_schema_file_is_a_row_type_or_the_manifest():
     ("change", "message", "reason"),
     [
         ({"rejected": [{"role": "assistant", "content": " \n"}]}, "field rejected is empty", "rejected_empty"),
+        (
+            {"rejected": [{"role": "assistant", "content": "\u200b \ufeff"}]},
+            "field rejected is empty",
+            "rejected_empty",
+        ),
         ({"rejected": []}, "field rejected is empty", "rejected_empty"),
         ({"rejected": None}, "field rejected is null, not a list", "rejected_type"),
         ({"chosen": "Music."}, "field chosen is text, not a list", "chosen_type"),

@@ -11,6 +11,7 @@ from align.data.formats import Format
 from align.data.ledger import Ledger
 
 UNITS = ("characters", "tokens")  # in which lengths are told, by the row type
+HUGE_CHARACTERS, HUGE_TOKENS = 1_000_000, 250_000  # in one row: a million letters are beyond most models' context
 REPORT, CARD = "report.json", "README.md"
 
 
@@ -81,6 +82,12 @@ def copied(copies: dict[str, Any]) -> list[str]:
             rows = ", ".join(f"row {row:,} that of row {first:,}" for row, first in told["examples"][:3])
             found.append(f"{told['copies']:,} {one if told['copies'] == 1 else many} ({rows})")
     return found
+
+
+def huge(size: int, row: int, unit: str) -> list[str]:
+    """A note on the longest row where no model would read it whole."""
+    told = f"row {row:,} has {size:,} {unit}: at its max_length a stage cuts it or leaves it out"
+    return [told] if size > (HUGE_CHARACTERS if unit == "characters" else HUGE_TOKENS) else []
 
 
 def write(out: Path, told: dict[str, Any], notes: Sequence[str], parts: Sequence[str]) -> None:

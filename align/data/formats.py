@@ -132,9 +132,9 @@ def detect(
             raise DataError(where, f"there is no column {theirs} (for {ours})", f"Columns: {', '.join(there)}", hint)
     renamed = [_renamed(row, columns) for row in rows]
     forms = [form for form in FORMS[row_type] if name in (None, form.name)]
-    fitting = {index: rows for index, form in enumerate(forms) if (rows := sum(_fits(form, row) for row in renamed))}
+    fitting = {index: count for index, form in enumerate(forms) if (count := sum(_fits(form, row) for row in renamed))}
     if fitting:
-        most = (index for index, rows in fitting.items() if 2 * rows > len(renamed))
+        most = (index for index, count in fitting.items() if 2 * count > len(renamed))
         return Format(forms[next(most, next(iter(fitting)))], row_type, columns)
     raise _unknown(renamed, there, row_type, forms, where, name)
 
@@ -157,7 +157,10 @@ def _unknown(
 
 
 def _other_type(rows: list[Raw], row_type: str) -> str:
-    """What the rows would be good for, if not for what was asked."""
+    """What the rows would be good for, if not for what was asked: another format of the type, or another type."""
+    ours = next((form for form in FORMS[row_type] if any(_fits(form, row) for row in rows)), None)
+    if ours:
+        return f"They look like {ours.told}. Say format: {ours.name}, or leave format out."
     for other, forms in FORMS.items():
         form = next((form for form in forms if any(_fits(form, row) for row in rows)), None)
         if form and other != row_type and other != "prompt":

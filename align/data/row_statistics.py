@@ -136,7 +136,7 @@ class RowStatistics:
         )
         answers = np.frombuffer(self._answers, np.int32).astype(np.int64)
         of_row = np.repeat(np.arange(len(kept)), np.frombuffer(self._answers_of, np.uint16))
-        sizes = prompts + np.bincount(of_row, answers, len(kept)).astype(np.int64)
+        sizes = self._sizes()
         lengths = {"prompt": spread(prompts[kept]) if self._has_prompt else {}, "answer": spread(answers[kept[of_row]])}
         with_id = np.frombuffer(self._with_id, np.int64)
         ids = np.frombuffer(self._ids, np.int64)[kept[with_id]]
@@ -147,6 +147,18 @@ class RowStatistics:
         }
         sources = self._by_source(np.frombuffer(self._source_of, np.int32)[kept], sizes[kept])
         return {self._unit: {k: v for k, v in lengths.items() if v}, "copies": repeated, "sources": sources}
+
+    def longest(self, kept: np.ndarray) -> tuple[int, int]:
+        """Size of the longest of the rows kept, in the report's unit, and its number; (0, 0) where there are none."""
+        sizes = np.where(kept, self._sizes(), -1)
+        at = int(sizes.argmax()) if len(sizes) else 0
+        return (int(sizes[at]), self._numbers[at]) if len(sizes) and sizes[at] >= 0 else (0, 0)
+
+    def _sizes(self) -> np.ndarray:
+        of_row = np.repeat(np.arange(len(self._numbers)), np.frombuffer(self._answers_of, np.uint16))
+        answers = np.frombuffer(self._answers, np.int32)
+        prompts = np.frombuffer(self._prompts, np.int32).astype(np.int64)
+        return prompts + np.bincount(of_row, answers, len(prompts)).astype(np.int64)
 
     def _by_source(self, source_of: np.ndarray, sizes: np.ndarray) -> dict[str, dict[str, float]]:
         """The source with the most rows first; none of which no row is left."""

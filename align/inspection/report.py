@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from align.data import pair_health
+from align.data import card, pair_health
 from align.data.pair_health import PairHealth
 from align.findings import Finding
 from align.inspection.measures import Repetitions
@@ -75,6 +75,8 @@ def findings(found: Survey, subject: str, drop_budget: float = 0.001) -> list[Fi
         remedy = "Correct them, or leave them out knowingly: drop_budget." if over else ""
         told.append(Finding("problem" if over else "warning", subject, f"{said}: {_reasons(found)}", remedy))
     told += repetitions(found.repetitions, found.kept, subject) + health(found.health, subject)
+    if found.format.row_type != "tokens":
+        told += [Finding("warning", subject, said) for said in card.huge(*found.longest, "characters")]
     return told + _imbalance(found, subject)
 
 

@@ -66,6 +66,7 @@ class Survey:
     left_out: Counter[str] = field(default_factory=Counter)  # rows that a sieve takes out, by its reason
     sources: Counter[str] = field(default_factory=Counter)
     health: PairHealth | None = None
+    longest: tuple[int, int] = (0, 0)  # characters, row number
     problems: dict[str, list[tuple[RowProblem, str]]] = field(default_factory=dict)
     columns: dict[str, Column] = field(default_factory=dict)
     repetitions: Repetitions = field(default_factory=Repetitions)
@@ -146,6 +147,8 @@ def _take(found: Survey, raw: RawRow, sieves: Sequence[Sieve]) -> None:
             continue
         found.kept += 1
         found.sources[row.get("source", NO_SOURCE)] += 1
+        if texts:
+            found.longest = max(found.longest, (len(texts.prompt) + sum(map(len, texts.answers)), raw.number))
         if found.health and texts:
             found.health.add(row, texts, raw.number, raw.values)
         found.words += sum(len(text.split()) for text in texts_of(row).values())

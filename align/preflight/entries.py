@@ -151,6 +151,10 @@ def _told(found: Survey, name: str, spec: PrepareSpec) -> list[Finding]:
     more = f"{f'; left out as asked: {gone}' if gone else ''}{f'; not used: {unused}' if unused else ''}"
     head = Finding("ok", subject, f"{found.format.told}; {read}{more}")
     notable = [f for f in report.findings(found, subject, spec.drop_budget) if f.state != "note"]
+    weighted = next((n for n, row in found.sample.items if row.get("weight", 1) != 1), None)
+    if weighted and spec.weights == "refuse":
+        said = f"row {weighted:,} has a weight, which training would not use"
+        notable.append(Finding("problem", subject, said, "Say weights: resample, or weights: ignore."))
     return [head, *notable]
 
 

@@ -92,7 +92,8 @@ def run(spec: PrepareSpec, inputs: Inputs, out: Path, tracker: Tracker) -> dict[
     _need_all_parts(counts, spec)
     kept = verdict.reason == 0
     told = card.report(ledger, form, counts, statistics.report(kept), health.report(kept) if health else None)
-    _tell(ledger, form, told, tracker)
+    unit = "tokens" if spec.as_ == "tokens" else "characters"
+    _tell(ledger, form, told, card.huge(*statistics.longest(kept), unit), tracker)
     for sentence in verdict.notes:
         tracker.note(sentence)
     card.write(out, told, tracker.notes, parts(spec.holdout))
@@ -204,13 +205,13 @@ def _need_all_parts(counts: dict[str, int], spec: PrepareSpec) -> None:
             )  # fmt: skip
 
 
-def _tell(ledger: Ledger, form: Format, told: dict[str, Any], tracker: Tracker) -> None:
+def _tell(ledger: Ledger, form: Format, told: dict[str, Any], more: list[str], tracker: Tracker) -> None:
     if form.unused:
         names = ", ".join(f"{name} ({count:,} rows)" for name, count in sorted(form.unused.items()))
         tracker.note(f"columns not used: {names}")
     if form.ties:
         tracker.note(f"{form.ties:,} pairs left out: both answers were judged alike")
-    concerns = card.copied(told["copies"]) + pair_health.imbalance(told["sources"])
+    concerns = card.copied(told["copies"]) + pair_health.imbalance(told["sources"]) + more
     for sentence in ledger.notes() + concerns + (pair_health.notes(told["health"]) if told["health"] else []):
         tracker.note(sentence)
 

@@ -134,6 +134,12 @@ STOPPED: dict[str, tuple[Change, str]] = {
     "truncation cuts an answer of a mixture": (
         mixture_with_a_long_answer, "max_length 64 cuts 1 and drops 0 of 31 rows (3.2%), 1 stop tokens",
     ),
+    "rows with weights that no loss would use": (
+        rows("chat", [*chats(9), {**said("blue"), "weight": 2.0}]), "row 10 has a weight, which training would not use",
+    ),
+    "an answer of characters that nobody sees": (
+        rows("chat", [*chats(9), said("\u200b\ufeff \u00a0")]), "1 of 10 rows (10 %) are not messages rows: 1 such as row 10",
+    ),
     "a mixture wants more rows than there are": (
         recipe("  pairs:", "  mixed: {mix: {chat: 90}, as: messages}\n  pairs:"),
         "the mixture wants 90 of its rows, and it has 60",
@@ -209,6 +215,9 @@ TOLD: dict[str, tuple[Change, str]] = {
     "sft teaches the answer that dpo rejects": (
         rows("pairs", [*pairs(40), pair(chats(1)[0]["messages"][0]["content"], "a cat", chats(1)[0]["messages"][1]["content"])]),
         "1 of 2 questions that data.pairs answers too: what one wants there the other rejects",
+    ),
+    "one row is longer than any model reads": (
+        rows("chat", [*chats(9), said("cat " * 300_000)]), "row 10 has 1,200,007 characters",
     ),
     "rows stand there twice": (rows("chat", chats(20) * 2), "20 of 40 rows repeat an earlier one"),
 }  # fmt: skip

@@ -338,10 +338,11 @@ def test_mixed_formats_in_one_file_are_told_as_such(prepare):
         prepare([chat] * 60 + [other], **{"as": "messages"})
 
 
-def test_a_row_of_ten_megabytes_is_a_row_like_others(prepare):
-    rows = [{"text": "a" * 10_000_000}, *[{"text": f"t{n}"} for n in range(10)]]
-    _, _, parts = prepare(rows, **{"as": "text"})
-    assert len(parts["train"][0]["text"]) == 10_000_000 and len(parts["train"]) == 11
+def test_a_row_of_ten_megabytes_is_kept_and_told_with_its_number(prepare):
+    rows = [*[{"text": f"t{n}"} for n in range(10)], {"text": "a" * 10_000_000}]
+    _, told, parts = prepare(rows, **{"as": "text"})
+    assert len(parts["train"][10]["text"]) == 10_000_000 and len(parts["train"]) == 11
+    assert "row 11 has 10,000,000 characters: at its max_length a stage cuts it or leaves it out" in told.notes
 
 
 TURNS = {"u": "user", "a": "assistant", "s": "system", "t": "tool"}
