@@ -37,10 +37,10 @@ class Measured:
 
 @dataclass(frozen=True)
 class Origin:
-    """A checkpoint's chain of training, oldest first, its data, and the model that all of it began with, if one did."""
+    """A checkpoint's chain of training, oldest first, its data by key, and the model that all of it began with, if one did."""
 
     chain: list[Sealed]
-    data: list[Sealed]
+    data: dict[str, Sealed]
     base: Parent | None
 
 
@@ -60,9 +60,7 @@ def origin_of(sealed: Sealed, store: Store) -> Origin:
     chain, data, base = [sealed], {}, None
     while True:
         manifest = chain[0].manifest
-        for parent in manifest.parents.values():
-            if parent.kind == "prepare" and parent.key and (found := _find(store, parent)):
-                data[parent.key] = found
+        data |= _rows_of(manifest, store)
         grew = manifest.parents.get(STEPS[manifest.kind].trains) if manifest.kind in STEPS else None
         if grew is None or grew.key is None:
             base = grew
@@ -71,7 +69,17 @@ def origin_of(sealed: Sealed, store: Store) -> Origin:
         if found is None:
             break
         chain.insert(0, found)
-    return Origin(chain, list(data.values()), base)
+    return Origin(chain, data, base)
+
+
+def _rows_of(manifest: Manifest, store: Store) -> dict[str, Sealed]:
+    """By key all that rows were read from, and what its own were taken from where it mixes or selects."""
+    found: dict[str, Sealed] = {}
+    for parent in manifest.parents.values():
+        if parent.key and parent.part and (rows := _find(store, parent)):
+            found[parent.key] = rows
+            found |= {} if rows.manifest.kind == "prepare" else _rows_of(rows.manifest, store)
+    return found
 
 
 def _find(store: Store, parent: Parent) -> Sealed | None:
@@ -105,7 +113,9 @@ def _joined(one: Sealed, report: dict[str, Any], joins: list[Sealed]) -> Measure
 def metadata(sealed: Sealed, origin: Origin, measured: list[Measured]) -> dict[str, Any]:
     """The front matter as the hub reads it (hub docs, model cards); without what is not known."""
     base = origin.base.source if origin.base and origin.base.kind == "hub" else None
-    datasets = [p.source for s in origin.data for p in s.manifest.parents.values() if p.kind == "hub" and p.source]
+    datasets = [
+        p.source for s in origin.data.values() for p in s.manifest.parents.values() if p.kind == "hub" and p.source
+    ]
     reward = sealed.manifest.kind == "reward"
     told = {
         "library_name": "transformers",
@@ -234,10 +244,10 @@ def _training(origin: Origin) -> str:
 
 
 def _reads(manifest: Manifest, origin: Origin) -> Iterator[str]:
-    names = {s.manifest.key: s.manifest.name.rpartition(":")[2] for s in origin.data}
     for parent in manifest.parents.values():
-        if parent.kind == "prepare" and parent.key:
-            yield _text(names.get(parent.key, parent.key[:12]) + (f".{parent.part}" if parent.part else ""))
+        if parent.key and parent.part:
+            rows = origin.data.get(parent.key)
+            yield _text(f"{rows.manifest.name.rpartition(':')[2] if rows else parent.key[:12]}.{parent.part}")
 
 
 def _data(origin: Origin) -> str:
@@ -249,12 +259,12 @@ def _data(origin: Origin) -> str:
         "| entry | source | rows of | read | kept | left out | digest |",
         "|---|---|---|---|---|---|---|",
     ]
-    for sealed in origin.data:
+    for sealed in origin.data.values():
         m = sealed.manifest
         counts = [
             words.number(m.metrics[k]) if k in m.metrics else "" for k in ("rows/read", "rows/kept", "rows/dropped")
         ]
-        source = ", ".join(_source(p) for p in m.parents.values() if p.key is None)
+        source = ", ".join([_source(p) for p in m.parents.values() if p.key is None] or _reads(m, origin))
         cells = [m.name.rpartition(":")[2], source, m.row_type or "", *counts, f"`{m.digest[:12]}`"]
         lines.append("| " + " | ".join(map(_text, cells)) + " |")
     return "\n".join(lines)
@@ -280,7 +290,7 @@ def _limits(origin: Origin, measured: list[Measured]) -> str:
         told.append(f"Its licence was not stated; {whose}.")
     leaked = [
         f"{s.manifest.name.rpartition(':')[2]} {name.removeprefix('leakage/')} {words.number(value)}"
-        for s in origin.data
+        for s in origin.data.values()
         for name, value in s.manifest.metrics.items()
         if name.startswith("leakage/") and value
     ]

@@ -48,11 +48,13 @@ PREPARED = {"rows/read": 120.0, "rows/kept": 117.0, "rows/dropped": 3.0, "rows/t
 TRAINED = {"loss": 1.5, "rows/dropped": 0.0, "rows/truncated": 2.0}
 
 
-def finish(folder: Path, said: dict[str, Sequence[str]], scores: dict[str, Sequence[float]]) -> tuple[Plan, Store]:
+def finish(
+    folder: Path, said: dict[str, Sequence[str]], scores: dict[str, Sequence[float]], text: str = RECIPE
+) -> tuple[Plan, Store]:
     """Seals every step. `said`: what each model answers to `question 0`, `question 1` ...; `scores`: the gold score of each."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "small.yaml"
-    path.write_text(RECIPE)
+    path.write_text(text)
     store = Store(folder / ".align")
     recipe = load(path)
     for name in plans.make(recipe, store).steps:
@@ -66,9 +68,9 @@ def finish(folder: Path, said: dict[str, Sequence[str]], scores: dict[str, Seque
 
 
 def _write(partial: Path, plan: Plan, step: Step, store: Store, said: Any, scores: Any) -> dict[str, float]:
-    if step.kind == "prepare":
+    if step.kind in ("prepare", "mix"):
         (partial / "rows-train.parquet").write_bytes(b"not read here")
-        return PREPARED
+        return PREPARED if step.kind == "prepare" else {"rows/train": 117.0}
     if step.kind == "measure":
         model = step.name.partition(".")[2]
         return _measured(partial, model, said[model], scores[model])

@@ -11,6 +11,8 @@ from align.artifact.store import Sealed, Store
 from align.errors import ArtifactError
 from align.plan import Plan
 from align.report import card
+from tests.report.conftest import SAID, SCORES
+from tests.report.finished import RECIPE, finish
 
 
 def sealed(finished: tuple[Plan, Store], name: str) -> Sealed:
@@ -41,6 +43,16 @@ def test_it_says_what_was_measured_learnt_from_and_is_not_known(finished: tuple[
     assert "licence was not stated" in text
 
 
+def test_the_data_behind_a_mixture_is_told(tmp_path: Path) -> None:
+    mixed = RECIPE.replace("  probes:", "  both: {mix: {chat: 0.8, more: 0.2}, as: messages}\n  probes:", 1)
+    mixed = mixed.replace("  pairs:", "  more: {source: quickstart:chat, as: messages, limit: 9}\n  pairs:")
+    made = finish(tmp_path, SAID, SCORES, mixed.replace("data: chat,", "data: both,"))
+    text = card.card(sealed(made, "dpo"), made[1])
+    assert "| small:sft | sft | both.train |" in text
+    assert "| both | chat.train, more.train | messages |" in text
+    assert "| more | quickstart:chat | messages | 120 | 117 | 3 |" in text
+
+
 def test_a_checkpoint_that_nobody_measured_says_so(finished: tuple[Plan, Store]) -> None:
     text = card.card(sealed(finished, "pretrain"), finished[1])
     assert "It was not evaluated" in text and "## Results" not in text and "model-index" not in text
@@ -59,12 +71,12 @@ def test_base_and_data_sets_of_the_hub_are_named_and_folders_of_this_machine_are
     data = Parent("e" * 64, "hub", source="org/rows", revision="b" * 40)
     one = sealed(finished, "sft")
     rows = Sealed(tmp_path, replace(_of(finished, "chat"), parents={"source": data}))
-    origin = card.Origin([one], [rows], base)
+    origin = card.Origin([one], {"rows": rows}, base)
     told = card.metadata(one, origin, [])
     assert told["base_model"] == "org/base" and told["datasets"] == ["org/rows"]
     folder = Parent("d" * 64, "folder", source=str(tmp_path / "secret" / "my-model"))
     assert card._source(folder) == "my-model" and "base_model" not in card.metadata(
-        one, card.Origin([one], [], folder), []
+        one, card.Origin([one], {}, folder), []
     )
 
 
