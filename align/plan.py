@@ -9,7 +9,9 @@ with its key is sealed and each of its parents still holds what the manifest say
 from __future__ import annotations
 
 import calendar
+import re
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +26,7 @@ from align.sources import Sources
 from align.specs import PrepareSpec, Spec
 
 Action = Literal["run", "reuse"]
+DIGEST = re.compile(r"[0-9a-f]{64}")
 OTHER_CODE = ", align has changed since"
 
 
@@ -98,12 +101,23 @@ def make(recipe: Recipe, store: Store, force: frozenset[str] = frozenset(), stri
         try:
             planner.add(name)
         except DataError as error:
-            problems.append(
-                Problem(recipe.line_of(error.where), error.where, str(error).removeprefix(f"{error.where}: "))
-            )
+            problems.append(_problem(recipe, error))
     if problems:
-        raise RecipeError(recipe.path, problems)
+        raise RecipeError(recipe.path, list(dict.fromkeys([*_outside(recipe, planner.sources), *problems])))
     return Plan(recipe, planner.steps)
+
+
+def _outside(recipe: Recipe, sources: Sources) -> Iterator[Problem]:
+    """What is wrong with the models from outside: the steps that would have told it may rest on another missing source."""
+    for named in recipe.outside().values():
+        try:
+            sources.locate(*named, "model")
+        except DataError as error:
+            yield _problem(recipe, error)
+
+
+def _problem(recipe: Recipe, error: DataError) -> Problem:
+    return Problem(recipe.line_of(error.where), error.where, str(error).removeprefix(f"{error.where}: "))
 
 
 def order(recipe: Recipe) -> list[str]:
@@ -127,7 +141,7 @@ class _Planner:
     def __init__(self, recipe: Recipe, store: Store, force: frozenset[str], strict_code: bool) -> None:
         self._recipe, self._store, self._force, self._strict_code = recipe, store, force, strict_code
         self._specs = recipe.steps()
-        self._sources = Sources(store)
+        self.sources = Sources(store, Path(recipe.path).parent)
         self._last = store.last_keys(recipe.name)
         self.steps: dict[str, Step] = {}
 
@@ -158,12 +172,12 @@ class _Planner:
         edges: dict[str, Edge] = {}
         if isinstance(spec, PrepareSpec):
             where = f"data.{name}.source"
-            found = self._sources.locate(where, spec.source, "dataset", spec.split, spec.revision)
+            found = self.sources.locate(where, spec.source, "dataset", spec.split, spec.revision)
             edges["source"] = Edge(source=found)
         for field_name, (reference, _) in spec.references().items():
             step, part = split_reference(reference, self._specs)
             if step not in self._specs:
-                edges[field_name] = Edge(source=self._sources.locate(*self._recipe.outside()[step], "model"))
+                edges[field_name] = Edge(source=self.sources.locate(*self._recipe.outside()[step], "model"))
             else:
                 target = self._specs[step]
                 edges[field_name] = Edge(step, part or ("train" if target.writes == "rows" else None))
@@ -251,7 +265,9 @@ class _Planner:
 
 
 def show(value: Any) -> str:
-    """A setting as a person would write it."""
+    """A setting as a person would write it; the digest that stands for a file's name is cut short."""
+    if isinstance(value, str):
+        return DIGEST.sub(lambda whole: whole[0][:8], value)
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(map(show, value))}]"
     if isinstance(value, dict):

@@ -19,10 +19,13 @@ FILE_SUFFIXES = (".jsonl", ".json", ".csv", ".parquet", ".arrow", ".txt", ".gz",
 
 
 class Sources:
-    """Locates and digests sources for one plan. Digests of files are cached in the store by size, mtime and inode."""
+    """Locates and digests sources for one plan. Digests of files are cached in the store by size, mtime and inode.
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    `beside` is the recipe's folder, where a source that is missing might lie.
+    """
+
+    def __init__(self, store: Store, beside: Path | None = None) -> None:
+        self._store, self._beside = store, beside
         self._digests = DigestCache(store.root / "digests.json")
         self._pins = store.pins()
 
@@ -45,7 +48,12 @@ class Sources:
             or location.endswith(FILE_SUFFIXES)
             or not HUB_ID.fullmatch(location)
         ):
-            raise DataError(where, f"{location} does not exist", "expected a file, a folder or a hub id", _nearby(path))
+            raise DataError(
+                where,
+                f"{location} does not exist",
+                "expected a file, a folder or a hub id",
+                _nearby(path, self._beside),
+            )
         commit = (
             revision if revision and COMMIT.fullmatch(revision) else self._pins.get(pin_name(repo, location, revision))
         )
@@ -66,9 +74,11 @@ def pin_name(repo: str, location: str, revision: str | None) -> str:
     return f"{repo}:{location}@{revision or 'main'}"
 
 
-def _nearby(path: Path) -> str:
-    """A hint from the names that lie where the missing one was looked for."""
+def _nearby(path: Path, beside: Path | None) -> str:
+    """A hint from the names that lie where the missing one was looked for, or beside the recipe."""
     folder = path.parent
+    if beside and (beside / path).exists():
+        return f"it lies beside the recipe, and paths begin where align is called: cd {beside.absolute()}"
     if not folder.is_dir():
         return f"there is no folder {folder} in {Path.cwd()}"
     close = difflib.get_close_matches(path.name, [p.name for p in folder.iterdir()], 1, 0.5)

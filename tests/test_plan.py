@@ -147,10 +147,26 @@ def test_an_unpinned_hub_model_has_no_key_yet(tmp_path: Path, store: Store) -> N
 def test_all_missing_sources_are_told_at_once_with_their_lines(tmp_path: Path, store: Store) -> None:
     (tmp_path / "chatter.jsonl").write_text("{}\n")
     with pytest.raises(RecipeError) as caught:
-        make(tmp_path, store, f"data.chat.source={tmp_path}/chater.jsonl", "data.pairs.source=quickstart:pears")
+        changed = [f"data.chat.source={tmp_path}/chater.jsonl", "data.pairs.source=quickstart:pears", "base=./nowhere"]
+        make(tmp_path, store, *changed, "stages.sft.model=base")
     told = {p.key: p.message for p in caught.value.problems}
     assert "Did you mean" in told["data.chat.source"] and "chatter.jsonl" in told["data.chat.source"]
     assert "Did you mean quickstart:pairs?" in told["data.pairs.source"]
+    assert "./nowhere does not exist" in told["base"]
+
+
+def test_a_source_that_lies_beside_the_recipe_is_told_when_align_is_called_elsewhere(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "chat.jsonl").write_text("{}\n")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    with pytest.raises(RecipeError, match=f"beside the recipe, .* cd {tmp_path}"):
+        make(tmp_path, store, "data.chat.source=chat.jsonl")
+
+
+def test_an_edited_reward_file_is_told_by_short_digests(tmp_path: Path, store: Store) -> None:
+    assert plans.show(f"file:{'ab' * 32}:score") == "file:abababab:score" and plans.show("facade" * 5) == "facade" * 5
 
 
 def test_other_code_is_told_and_strict_code_reruns(tmp_path: Path, store: Store) -> None:

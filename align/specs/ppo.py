@@ -30,7 +30,7 @@ def _checked_use(use: str) -> str:
         if not function.isidentifier() or path.suffix != ".py":
             raise ValueError(f"{use} names no function; expected file:PATH.py:FUNCTION")
         if not path.is_file():
-            raise ValueError(f"there is no file {path}")
+            raise ValueError(f"there is no file {path.absolute()}")
         _check_function(path, function)
     return checked_scorer(use)
 

@@ -53,7 +53,7 @@ def test_settings_survive_the_way_to_the_process_that_uses_them() -> None:
         ({"missing_eos_penalty": 1.0, "missing_eos_score": -1.0}, "missing_eos_penalty .* or missing_eos_score"),
         ({"lora": {"dropout": 0.1}}, "lora.dropout must be 0"),
         ({"reward": "scorer:nothing"}, "scorer:nothing is no scorer"),
-        ({"reward": "file:nowhere.py:score"}, "there is no file nowhere.py"),
+        ({"reward": "file:nowhere.py:score"}, "/nowhere.py"),
         ({"reward": "file:rewards.py"}, "names no function"),
         ({"reward": "file:rewards.py:scor"}, r"rewards.py has no function scor. Did you mean score\?"),
         ({"reward": "file:broken.py:score"}, "broken.py, line 2: "),
