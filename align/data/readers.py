@@ -46,7 +46,7 @@ def folder_files(folder: Path, split: str | None = None) -> list[Path]:
         raise DataError(str(folder), "the folder has no file of rows", f"Known endings: {', '.join(SUFFIXES)}")
     found = sorted({name for file in files if (name := _split_of(file.relative_to(folder)))})
     if split is not None:
-        files = [file for file in files if _is_of_split(file.relative_to(folder), split)]
+        files = [file for file in files if is_of_split(file.relative_to(folder), split)]
         if not files:
             known = f"File names speak of {', '.join(found)}" if found else "No file name speaks of a split"
             raise DataError(str(folder), f"no file belongs to split {split}", known, _closest(split, found))
@@ -61,13 +61,13 @@ def folder_files(folder: Path, split: str | None = None) -> list[Path]:
     return files
 
 
-def _is_of_split(path: Path, split: str) -> bool:
-    """Whether a folder's or the file's name has the split as one of its words: pairs_train.jsonl, train-00000.parquet."""
+def is_of_split(path: Path, split: str) -> bool:
+    """Whether a folder's, the file's or a split's own name has the split as one of its words: pairs_train, train-00000.parquet."""
     return any(re.search(rf"(^|[-._]){re.escape(split)}([-._]|$)", part) for part in path.parts)
 
 
 def _split_of(path: Path) -> str | None:
-    return next((name for name in _SPLIT_NAMES if _is_of_split(path, name)), None)
+    return next((name for name in _SPLIT_NAMES if is_of_split(path, name)), None)
 
 
 def _did_you_mean(path: Path) -> str:

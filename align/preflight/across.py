@@ -5,22 +5,26 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from itertools import combinations
+from pathlib import Path
 
 from align.data import conflicts, coverage, disagreement
 from align.data.leakage.questions import question
 from align.data.leakage.questions import turns as turns_of
 from align.data.leakage.references import Questions
 from align.data.leakage.words import words
+from align.data.readers import is_of_split
 from align.data.split import HOLDOUT, TRAIN
 from align.findings import Finding
 from align.inspection.measures import percentiles
+from align.job import spec_of
 from align.preflight.context import Context, Entry, Row
-from align.specs import STEPS
+from align.specs import STEPS, PrepareSpec
 
 SHARED = 0.01  # of the evaluated prompts, to the letter: with more of them in training, an evaluation measures memory
 MEMORY = "train"  # the slice of probes that ask what was trained on purpose
 NEAR_ROWS = 4000  # trained requests that a target is held against
 VERBS_TOLD = 8
+TEST_SPLITS = ("test", "eval", "holdout")
 FAR = 0.8  # of the distance of a target's median row from the nearest trained one
 
 
@@ -39,6 +43,7 @@ def examine(context: Context, target: list[str] | None = None) -> None:
         probes = [row for rows in entry.rows.values() for row in rows if conflicts.is_probe(row)]
         if probes and name not in trained:
             context.add(conflicts.finding(conflicts.check(probes, requests), f"data.{name}"))
+    context.add(*(found for name in sorted(trained) if (found := _test_split(context, name))))
     context.add(*_disagreements(context.entries, sorted(trained)))
     if target:
         context.add(_distance(target, requests))
@@ -55,6 +60,16 @@ def roles(context: Context) -> tuple[set[str], set[str]]:
             asks = job.kind == "measure" or field == "eval_data"
             (asked if asks else trained).update(context.sources_of(edge.get("name", "")))
     return trained, asked
+
+
+def _test_split(context: Context, name: str) -> Finding | None:
+    """A warning where what is trained on calls itself a test split: what its publishers evaluate on."""
+    spec = spec_of(context.jobs[name])
+    told = spec.split or Path(spec.source).name if isinstance(spec, PrepareSpec) else ""
+    if not any(is_of_split(Path(told), each) for each in TEST_SPLITS):
+        return None
+    said = f"it is trained on, and by its name ({told}) it is what others evaluate on"
+    return Finding("warning", f"data.{name}", said, "Train on the training split; scores on this one will not compare.")
 
 
 def _shared(entries: Mapping[str, Entry], asked: str, trained: str) -> Finding | None:

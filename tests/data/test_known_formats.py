@@ -277,5 +277,5 @@ def test_a_format_that_is_named_is_taken_whatever_would_be_detected():
     raw = {"messages": ASKED, "prompt": "hi", "completion": "ho"}
     assert detect([raw], "messages").told == "chat messages"
     assert detect([raw], "messages", name="prompt_completion").rows(raw) == [{"messages": GREETED}]
-    with pytest.raises(DataError, match="in the format sharegpt.*Say format: chat, or leave format out"):
+    with pytest.raises(DataError, match=r"in the format sharegpt.*Say format: chat, or leave format out"):
         detect([raw], "messages", name="sharegpt")

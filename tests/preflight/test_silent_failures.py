@@ -93,6 +93,10 @@ def two_splits() -> str:
     return RECIPE.replace("chat.jsonl", "folder")
 
 
+def a_test_split() -> str:
+    return two_splits().replace("source: folder,", "source: folder, split: test,")
+
+
 def mixture_with_a_long_answer() -> str:
     write(Path("chat.jsonl"), [*chats(30), said("cat bird " * 60)])
     mixed = "  mixed: {mix: {chat: 31}, as: messages}\n  pairs:"
@@ -218,6 +222,11 @@ TOLD: dict[str, tuple[Change, str]] = {
     ),
     "one row is longer than any model reads": (
         rows("chat", [*chats(9), said("cat " * 300_000)]), "row 10 has 1,200,007 characters",
+    ),
+    "a test split is trained on by its name": (a_test_split, "by its name (test) it is what others evaluate on"),
+    "a test file is trained on by its name": (
+        lambda: (rows("chat_test", chats(20))(), RECIPE.replace("chat.jsonl", "chat_test.jsonl"))[1],
+        "by its name (chat_test.jsonl) it is what others evaluate on",
     ),
     "rows stand there twice": (rows("chat", chats(20) * 2), "20 of 40 rows repeat an earlier one"),
 }  # fmt: skip
