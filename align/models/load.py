@@ -133,7 +133,7 @@ def _merged(source: ModelInput, device: str | torch.device, attention: str) -> A
             source.name, f"the adapter does not fit its base: {first_line(error)}", remedy="Check the base model."
         ) from error
     model.config.pad_token_id = model.generation_config.pad_token_id
-    return model  # type: ignore[return-value]
+    return model.requires_grad_(True)  # peft froze the base, and a stage that goes on without LoRA trains all of it
 
 
 def tokenizer_rows(folder: Path) -> int:

@@ -65,7 +65,7 @@ class RewardTerm(Settings):
 
 class PpoSpec(Spec):
     writes: ClassVar = "model"
-    version: ClassVar = 2  # 2: samples about ten times in a run, also in a short one
+    version: ClassVar = 3  # 2: samples about ten times in a run; 3: all of a merged adapter is trained
     trains: ClassVar = "policy"
     telling: ClassVar = ("rewards/gold", "rewards/mean", "kl", "tokens/mean")
     runtime: ClassVar = frozenset(
