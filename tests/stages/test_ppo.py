@@ -244,7 +244,7 @@ def test_every_diagnostic_of_an_update_is_logged(
 
 
 GOLDEN = {
-    2: {"rewards/mean": 0.94444, "policy_loss": -0.013748, "value_loss": 0.84666, "kl": 0.071211, "entropy": 5.6964}
+    3: {"rewards/mean": 0.94444, "policy_loss": -0.013748, "value_loss": 0.84666, "kl": 0.071211, "entropy": 5.6964}
 }
 
 
