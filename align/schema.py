@@ -135,7 +135,8 @@ def problem_of(where: str, number: int, field: str, found: str, reason: str) -> 
     """A problem in the words of all of them: `field rejected is empty. A preference row needs two non-empty answers.`"""
     subject = f"field {field}" if field else "the row"
     needs = _NEEDS.get(re.split(r"[.\[]", field)[0], "")
-    return RowProblem(where, number, field, f"{subject} {found}. {needs}".strip(), reason)
+    said = found if found.endswith("?") else f"{found}."
+    return RowProblem(where, number, field, f"{subject} {said} {needs}".strip(), reason)
 
 
 def validate_manifest(manifest: Mapping[str, Any], where: str = "manifest.json") -> None:

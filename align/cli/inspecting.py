@@ -44,6 +44,7 @@ class Wanted:
     named: dict[str, Any] | None = None
     drop_budget: float = 0.001
     format: str | None = None
+    filters: dict[str, Any] = field(default_factory=dict)
     stage: str = ""
 
 
@@ -65,7 +66,7 @@ def inspect(wanted: Wanted, problems: bool, as_json: bool) -> None:
         raise UserError("--as", f"{wanted.row_type} is not a row type", f"one of {', '.join(known)}")
     wanted = _resolved(wanted)
     assert wanted.source is not None
-    told = ("columns", "format", "limit", "samples", "drop_budget", "max_length", "chat_template")
+    told = ("columns", "format", "filters", "limit", "samples", "drop_budget", "max_length", "chat_template")
     request = {
         "do": "inspect", "source": asdict(wanted.source), "name": wanted.given, "as": wanted.row_type,
         "model": wanted.named, **{name: getattr(wanted, name) for name in told},
@@ -156,7 +157,7 @@ def _of_entry(wanted: Wanted, recipe: Recipe, name: str) -> Wanted:
     source = Sources(store).locate(f"data.{name}.source", spec.source, "dataset", spec.split, spec.revision)
     wanted = replace(
         wanted, source=source, row_type=wanted.row_type or spec.as_, columns=wanted.columns or dict(spec.columns),
-        limit=wanted.limit or spec.limit, drop_budget=spec.drop_budget, format=spec.format,
+        limit=wanted.limit or spec.limit, drop_budget=spec.drop_budget, format=spec.format, filters=_filters(spec),
     )  # fmt: skip
     if wanted.model:
         return replace(wanted, named=talking.named_model(wanted.model, wanted.store))
@@ -171,6 +172,12 @@ def _of_entry(wanted: Wanted, recipe: Recipe, name: str) -> Wanted:
         wanted, stage=stage, named=lineage.nearest_model(plan, store, step),
         max_length=wanted.max_length or getattr(reads, "max_length", None), chat_template=wanted.chat_template or template,
     )  # fmt: skip
+
+
+def _filters(spec: PrepareSpec) -> dict[str, Any]:
+    """What the entry leaves out; but for lengths in tokens of text, which only its tokenizer can count."""
+    counted = [each for each in spec.filters.length if each.unit != "tokens" or spec.as_ == "tokens"]
+    return spec.filters.model_copy(update={"length": counted}).model_dump()
 
 
 def _reader(recipe: Recipe, name: str) -> str | None:

@@ -71,6 +71,8 @@ def _lengths(console: Console, report: dict[str, Any]) -> None:
         for name, numbers in parts.items():
             if numbers:
                 table.add_row("", name, unit, *(f"{numbers[p]:,.0f}" for p in shown))
+    if not table.row_count:
+        return
     console.print(table)
     if report["rows"]["kept"] > report["sampled"]:
         console.print(Text(f"  of a random {report['sampled']:,} of them", "dim"))
@@ -209,7 +211,8 @@ def _turns(row: dict[str, Any]) -> Text:
             continue
         for turn in turns:
             head = turn["role"] if name in ("messages", "prompt") else name
-            drawn.append(f"{head}: ", "bold")
+            aside = " (not trained)" if turn.get("train") is False else ""
+            drawn.append(f"{head}{aside}: ", "bold")
             drawn.append(_short(str(turn["content"])) + "\n")
     drawn.rstrip()
     return drawn
@@ -224,6 +227,6 @@ def _short(text: str) -> str:
 
 def _next(console: Console, report: dict[str, Any], given: str, problems: bool) -> None:
     if report["rows"]["dropped"] and not problems:
-        console.print(f"see the broken rows: align inspect {given} --problems")
+        console.print(f"see more of the broken rows: align inspect {given} --problems")
     elif not report.get("model"):
         console.print(f"see it as a model would: align inspect {given} --model RECIPE:STEP, FOLDER or HUB_ID")

@@ -62,7 +62,7 @@ def folder_files(folder: Path, split: str | None = None) -> list[Path]:
 
 
 def is_of_split(path: Path, split: str) -> bool:
-    """Whether a folder's, the file's or a split's own name has the split as one of its words: pairs_train, train-00000.parquet."""
+    """Whether the name of a folder, a file or a split has the split as one of its words: pairs_train, train-00000.parquet."""
     return any(re.search(rf"(^|[-._]){re.escape(split)}([-._]|$)", part) for part in path.parts)
 
 

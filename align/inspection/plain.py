@@ -1,6 +1,6 @@
 """The process behind `align inspect` where no model is asked for: no torch is imported.
 
-{"do": "inspect", "source": {...}, "name", "as", "columns", "format", "limit", "samples"}
+{"do": "inspect", "source": {...}, "name", "as", "columns", "format", "filters", "limit", "samples"}
     -> {"event": "progress", "what", "done", "total"} ..., {"event": "inspected", "report": {...}}, {"event": "done"}
 """
 
@@ -10,9 +10,11 @@ from collections.abc import Callable
 from typing import Any
 
 from align.artifact.inputs import SourceInput
+from align.data import filters
 from align.inspection import report
 from align.inspection.survey import Asked, Survey, survey
 from align.serving import Tell
+from align.specs.filters import Filters
 
 
 def asked_of(request: dict[str, Any]) -> Asked:
@@ -20,6 +22,7 @@ def asked_of(request: dict[str, Any]) -> Asked:
     return Asked(
         SourceInput(**request["source"]), request["name"], request.get("as"), request.get("columns") or {},
         request.get("format"), request.get("limit"), request.get("seconds"),
+        filters.asked(Filters.model_validate(request.get("filters") or {})),
     )  # fmt: skip
 
 

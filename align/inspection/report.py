@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from align import words
 from align.data import card, pair_health
 from align.data.pair_health import PairHealth
 from align.findings import Finding
@@ -74,6 +75,14 @@ def findings(found: Survey, subject: str, drop_budget: float = 0.001) -> list[Fi
         said = f"{found.dropped:,} of {found.read:,} rows ({share}) are not {found.format.row_type} rows"
         remedy = "Correct them, or leave them out knowingly: drop_budget." if over else ""
         told.append(Finding("problem" if over else "warning", subject, f"{said}: {_reasons(found)}", remedy))
+    if found.left_out:
+        gone = ", ".join(f"{reason} {rows:,}" for reason, rows in found.left_out.most_common())
+        told.append(
+            Finding("note", subject, f"{words.plural(found.left_out.total(), 'row')} left out as asked: {gone}")
+        )
+    if found.format.ties:
+        said = f"{words.plural(found.format.ties, 'pair')} left out: both answers were judged alike"
+        told.append(Finding("note", subject, said))
     told += repetitions(found.repetitions, found.kept, subject) + health(found.health, subject)
     if found.format.row_type != "tokens":
         told += [Finding("warning", subject, said) for said in card.huge(*found.longest, "characters")]
@@ -88,7 +97,7 @@ def _reasons(found: Survey) -> str:
     told = []
     for reason, count in _by_count(found):
         problem, _ = found.problems[reason][0]
-        told.append(f"{count:,} such as row {problem.row:,} ({problem.message.split('. ')[0]})")
+        told.append(f"{count:,} such as row {problem.row:,} ({problem.message.split('. ')[0].removesuffix('.')})")
     return "; ".join(told)
 
 

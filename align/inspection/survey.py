@@ -109,7 +109,7 @@ def survey(asked: Asked, progress: Progress = lambda done, total: None) -> Surve
     sieves = (*filters.always(row_type), *asked.sieves)
     began, told = time.monotonic(), 0
     try:
-        for raw in guess.format.units(chain(first, rows)):
+        for raw in guess.format.units(_columns(found, chain(first, rows))):
             _take(found, raw, sieves)
             if found.read - told >= ROWS_BETWEEN_TELLING:
                 told = found.read
@@ -130,10 +130,16 @@ def _rows(source: SourceInput, name: str) -> Iterator[RawRow]:
     return read_rows(source.location, source.split, source.revision, hub=source.kind == "hub")
 
 
+def _columns(found: Survey, rows: Iterator[RawRow]) -> Iterator[RawRow]:
+    """The rows on their way, their columns counted as they stand in the source."""
+    for raw in rows:
+        for name, value in raw.values.items():
+            found.columns.setdefault(name, Column()).add(value)
+        yield raw
+
+
 def _take(found: Survey, raw: RawRow, sieves: Sequence[Sieve]) -> None:
     found.read += raw.rows
-    for name, value in raw.values.items():
-        found.columns.setdefault(name, Column()).add(value)
     for row, problem in standard(raw, found.format):
         texts = prompt_and_answers(found.format.row_type)(row) if problem is None else None
         why = next((said for sieve in sieves if (said := sieve(row, texts))), None) if texts else None

@@ -25,7 +25,7 @@ def test_a_page_says_format_columns_and_broken_rows(here: Path, align: Align) ->
     assert told.code == 0, told.err
     assert "detected: preference pairs: prompt, chosen and rejected as" in told.out
     assert "51 rows read, 50 kept, 1 row broken" in told.out
-    assert "see the broken rows: align inspect pairs.jsonl --problems" in told.out
+    assert "see more of the broken rows: align inspect pairs.jsonl --problems" in told.out
     problems = align("inspect", "pairs.jsonl", "--problems").out
     assert "row 51: field rejected is empty. A preference row needs two non-empty answers." in " ".join(
         problems.split()
@@ -40,12 +40,15 @@ def test_json_is_one_object(here: Path, align: Align) -> None:
 
 def test_a_recipes_entry_is_seen_as_the_stage_that_reads_it_will(here: Path, align: Align) -> None:
     (here / "small.yaml").write_text(
-        (here / "small.yaml").read_text().replace("as: messages}", "as: messages, limit: 60}")
+        (here / "small.yaml")
+        .read_text()
+        .replace("as: messages}", "as: messages, limit: 60, filters: {duplicates: rows}}")
     )
     told = align("inspect", "small.yaml:chat", "--samples", "1")
     assert told.code == 0, told.err
     assert "read by the stage sft; its settings hold here" in told.out
     assert "is trained at the end of" in told.out and "⟦" in told.out
+    assert "left out as asked: duplicate_rows" in told.out
 
 
 def test_mistakes_are_one_paragraph(here: Path, align: Align) -> None:

@@ -139,6 +139,20 @@ def test_always_longer_chosen_answers_are_a_warning_and_balanced_ones_are_not(tm
     assert not [f for f in report.findings(look(tmp_path / "b.jsonl", balanced), "rows") if f.state == "warning"]
 
 
+def test_ties_are_told_and_columns_are_those_of_the_source(tmp_path: Path) -> None:
+    lists = [{"prompt": f"q{i}", "completions": ["a", "b", "c"], "ranks": [1, 2, 2]} for i in range(3)]
+    told = [f.found for f in report.findings(look(tmp_path / "lists.jsonl", lists), "rows")]
+    assert "3 pairs left out: both answers were judged alike" in told
+    said = [("1", None, "prompter", None), ("2", "1", "assistant", 0), ("3", "1", "assistant", 1)]
+    tree = [
+        {"message_id": n, "parent_id": up, "message_tree_id": "1", "text": f"t{n}", "role": role, "rank": rank}
+        for n, up, role, rank in said
+    ]
+    found = look(tmp_path / "tree.jsonl", tree)
+    assert found.read == 3 and found.kept == 1 and set(found.columns) == set(tree[0])
+    assert (found.columns["text"].rows, found.columns["rank"].rows) == (3, 2)
+
+
 def test_answers_in_an_unused_column_are_told(tmp_path: Path) -> None:
     rows = [{"instruction": "Add 2.", "cases": [{"input": "3", "output": "5"}]}]
     told = [f.found for f in report.findings(look(tmp_path / "data.jsonl", rows), "rows")]
