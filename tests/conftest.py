@@ -14,6 +14,7 @@ os.environ.update(
     HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", TOKENIZERS_PARALLELISM="false", WANDB_MODE="disabled"
 )
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported: test workers share the cores
+os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]  # one, as each step sees
 os.environ.pop("WANDB_API_KEY", None)
 
 import pytest

@@ -9,18 +9,21 @@ from align.importing import load
 from align.launch.service import Service
 
 RECORDING = """\
-import gc
+import gc, os
 DURING = gc.isenabled()
 def answer(request, tell):
-    tell({"event": "told", "during": DURING, "after": gc.isenabled(), "frozen": gc.get_freeze_count()})
+    gpus = os.environ["CUDA_VISIBLE_DEVICES"]
+    tell({"event": "told", "gpus": gpus, "during": DURING, "after": gc.isenabled(), "frozen": gc.get_freeze_count()})
 """
 
 
-def test_a_service_imports_its_module_without_collecting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_service_sees_one_gpu_and_imports_without_collecting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "recording.py").write_text(RECORDING)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
     with Service("recording") as service:
         told = next(service.ask({}))
+    assert told["gpus"] == "3"
     assert not told["during"] and told["after"] and told["frozen"] > 1000
 
 

@@ -52,6 +52,12 @@ stages:
       preference: {data: pairs.holdout, against: sft}
       probes: {kind: generation, data: probes, scorers: [quickstart, stops], max_new_tokens: 8}
 """
+SEEN = """\
+import os
+def score(prompt, completion):
+    open({path!r}, "w").write(os.environ["CUDA_VISIBLE_DEVICES"])
+    return float(len(completion) % 7)
+"""
 STEPS = ["corpus", "chat", "pairs", "probes", "pretrain", "sft", "dpo", "evaluate.sft", "evaluate.dpo", "evaluate"]
 
 
@@ -284,6 +290,21 @@ def test_a_step_whose_input_was_never_built_says_what_to_run_first(tmp_path: Pat
     done = run(home(tmp_path, "early"), "--only", "sft")
     assert done.returncode == 2
     assert "run pretrain first" in done.stderr.lower() or "run chat first" in done.stderr.lower()
+
+
+def test_a_step_on_one_device_sees_one_gpu_of_several(undisturbed: Path, tmp_path: Path) -> None:
+    """Told by a reward of one's own, whose process gets the step's environment."""
+    folder = home(tmp_path, "gpus")
+    subprocess.run(["cp", "-r", str(undisturbed / ".align"), str(folder / ".align")], check=True)
+    ppo = """\
+  ppo: {kind: ppo, policy: sft, prompts: probes, reward: "file:seen.py:score", learning_rate: 1e-4, episodes: 4, batch_size: 4,
+        minibatches: 1, max_new_tokens: 4}
+"""
+    (folder / "tiny.yaml").write_text(RECIPE.replace("  evaluate:\n", ppo + "  evaluate:\n"))
+    (folder / "seen.py").write_text(SEEN.format(path=str(folder / "seen.txt")))
+    done = run(folder, "--only", "ppo", CUDA_VISIBLE_DEVICES="3,5")
+    assert done.returncode == 0, done.stderr
+    assert (folder / "seen.txt").read_text() == "3"
 
 
 @pytest.mark.slow

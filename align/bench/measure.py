@@ -16,6 +16,7 @@ from typing import Any
 from align.bench import floors
 from align.bench.plans import Contender, Options, contenders
 from align.errors import UserError
+from align.launch import devices
 
 LIMIT_SECONDS = 1800
 
@@ -127,4 +128,4 @@ def _environment(path: Path | None) -> dict[str, str]:
     root = Path(__file__).parents[2]
     known = [str(p) for p in (path and path.absolute(), root) if p] + [os.environ.get("PYTHONPATH", "")]
     quiet = {"WANDB_MODE": "disabled", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "TQDM_DISABLE": "1"}
-    return os.environ | quiet | {"PYTHONPATH": os.pathsep.join(filter(None, known))}
+    return os.environ | devices.of_one(os.environ) | quiet | {"PYTHONPATH": os.pathsep.join(filter(None, known))}

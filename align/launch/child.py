@@ -14,6 +14,7 @@ from typing import Any
 
 from align.errors import AlignError, of_place
 from align.job import Job
+from align.launch import devices
 
 GLANCE = "align.preflight.glance"
 HEAVY = "align.step"  # imported here by name: this module must stay importable without torch
@@ -36,6 +37,8 @@ def enter(job: dict[str, Any], wire: Connection) -> None:
             os._exit(1)  # nobody listens any more
 
     threading.Thread(target=_watch, args=(wire,), daemon=True).start()
+    if job["spec"].get("devices", 1) == 1:
+        os.environ |= devices.of_one(os.environ)  # before anything asks for a GPU
     try:
         step = importlib.import_module(HEAVY)
         sealed = step.carry_out(Job(**job), lambda folder: _tracker(step, Job(**job), folder, emit))

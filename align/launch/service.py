@@ -17,6 +17,7 @@ from typing import Any
 
 from align import errors
 from align.errors import AlignError
+from align.launch import devices
 from align.launch.server import ENVIRONMENT
 
 LAST = ("done", "failed")
@@ -32,7 +33,7 @@ class Service:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
-            env={**ENVIRONMENT, **os.environ},
+            env={**ENVIRONMENT, **os.environ, **devices.of_one(os.environ)},
             text=True,
             start_new_session=True,  # Ctrl-C is for the asking side, which then ends this one
         )
