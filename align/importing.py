@@ -1,9 +1,10 @@
-"""Heavy libraries, imported fast."""
+"""Heavy libraries, imported fast. `python -m align.importing MODULE ARGUMENT ...` runs its `main` with the arguments."""
 
 from __future__ import annotations
 
 import gc
 import importlib
+import sys
 from types import ModuleType
 
 
@@ -19,3 +20,7 @@ def load(module: str) -> ModuleType:
     finally:
         gc.freeze()
         gc.enable()
+
+
+if __name__ == "__main__":
+    sys.exit(load(sys.argv[1]).main(*sys.argv[2:]))

@@ -1,11 +1,10 @@
-"""One rank of a stage on several devices: `torchrun -m align.rank PARTIAL`; see align/ranks.py."""
+"""One rank of a stage on several devices; see align/ranks.py."""
 
 from __future__ import annotations
 
 import json
 import os
 import signal
-import sys
 import traceback
 from pathlib import Path
 
@@ -20,8 +19,9 @@ from align.stages.all import RUN
 from align.step import open_inputs
 
 
-def main(partial: Path) -> int:
-    """Runs the stage as this rank; rank 0 writes how it ended. Returns the process's exit code."""
+def main(folder: str) -> int:
+    """Runs the stage whose partial artifact is in `folder` as this rank; rank 0 writes how it ended. Returns the exit code."""
+    partial = Path(folder)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the runner's to answer
     end_with_the_step()
     rank = int(os.environ["RANK"])
@@ -50,7 +50,3 @@ def _lost(step: str) -> dict[str, object]:
         "run again to go on from the last checkpoint; see its log",
     ]
     return {"class": "ResourceError", "args": [step, *told]}
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(Path(sys.argv[1])))

@@ -29,7 +29,7 @@ from align.job import Job
 from align.tracking import Tracker
 
 SECONDS_BETWEEN_LOOKS = 0.2
-ENTRY = "align.rank"
+ENTRY = "align.importing", "align.rank"
 STEP_PID = "ALIGN_STEP_PID"
 
 
@@ -46,7 +46,7 @@ def run(job: Job, partial: Path, devices: int, tracker: Tracker) -> dict[str, fl
         "--standalone",
         f"--nproc-per-node={devices}",
         "-m",
-        ENTRY,
+        *ENTRY,
     ]
     environment = os.environ | {STEP_PID: str(os.getpid())}
     started = subprocess.Popen([*command, str(partial)], start_new_session=True, env=environment)
