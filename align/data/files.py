@@ -198,9 +198,14 @@ def _parse_whole(text: bytes, path: Path) -> Any:
 def _read_csv(path: Path) -> Numbered:
     csv.field_size_limit(sys.maxsize)
     lines = (_decode(line, path, number) for number, line in enumerate(_lines(path), 1))
-    reader = csv.DictReader(lines, delimiter="\t" if row_suffix(path) == ".tsv" else ",", strict=True)
+    separator = "\t" if row_suffix(path) == ".tsv" else ","
+    reader = csv.DictReader(lines, delimiter=separator, strict=True)
     number = 0
     try:
+        (head, *others) = reader.fieldnames or ("",)
+        if not others and (other := next((each for each in ";\t|," if each in head), None)):
+            found = f"the header is one column, {head!r}: its cells seem to be separated by {other!r}"
+            raise DataError(f"{path}, header", found, f"A {separator!r} between cells", "Write it so, or as .jsonl.")
         for number, row in enumerate(reader, 1):
             if None in row or None in row.values():
                 width = len(reader.fieldnames or ())

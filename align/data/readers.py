@@ -57,7 +57,9 @@ def folder_files(folder: Path, split: str | None = None) -> list[Path]:
         )
     kinds = sorted({str(row_suffix(file)) for file in files})
     if len(kinds) > 1:
-        raise DataError(str(folder), f"its files have several formats: {', '.join(kinds)}", "One", "Name one file.")
+        raise DataError(
+            str(folder), f"its files have several formats: {', '.join(kinds)}", "One format", "Name one file."
+        )
     return files
 
 

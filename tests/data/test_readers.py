@@ -116,6 +116,12 @@ def test_reading_is_lazy(tmp_path):
         ),
         ("a.json", b'[{"a": 1}, 2]', "row 2: the row is a JSON number"),
         ("a.csv", b"a,b\n1,2\n1,2,3\n", "row 2: the row has 3 cells. Expected a row of 2, as in the header"),
+        (
+            "a.csv",
+            b"prompt;answer\na;b\n",
+            "header: the header is one column, 'prompt;answer': .* separated by ';'. Expected a ','",
+        ),
+        ("a.tsv", b"prompt,answer\na,b\n", "separated by ','"),
         ("a.csv", b"a,b\n1\n", "row 1: the row has 1 cells"),
         ("a.csv", b'a,b\n1,"2\n', "row 1: broken csv"),
         ("a.parquet", b"PAR1 no", "cannot be read as parquet"),
