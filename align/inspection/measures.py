@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from align.data.split import normalised
+from align.data.split import TRAIN, normalised
 from align.data.token_rows import as_words
 
 PERCENTILES = (5, 25, 50, 75, 95, 99)
@@ -116,9 +116,9 @@ class Repetitions:
         self.examples: dict[str, list[int]] = {}
         self._rows: set[int] = set()
         self._ids: set[int] = set()
-        self.by_place: dict[str, set[int]] = {}  # slice -> hashes of its prompts
+        self.by_place: dict[tuple[str, str], set[int]] = {}  # part, slice -> hashes of its prompts
 
-    def add(self, number: int, row: Row) -> None:
+    def add(self, number: int, row: Row, part: str = TRAIN) -> None:
         parts = texts_of(row)
         key = asked_in(row)
         whole = hash((key, *(normalised(text) for text in parts.values())))
@@ -133,7 +133,7 @@ class Repetitions:
                 self.ids += 1
                 self._note("ids", number)
             self._ids.add(hash(row["id"]))
-        self.by_place.setdefault(str(row.get("slice") or ""), set()).add(hash(key))
+        self.by_place.setdefault((part, str(row.get("slice") or "")), set()).add(hash(key))
 
     def _note(self, name: str, number: int) -> None:
         rows = self.examples.setdefault(name, [])

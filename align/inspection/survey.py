@@ -26,6 +26,7 @@ from align.data.ledger import NO_SOURCE
 from align.data.pair_health import PairHealth
 from align.data.readers import folder_files, read_rows
 from align.data.row_statistics import texts_of as prompt_and_answers
+from align.data.split import TRAIN
 from align.errors import DataError
 from align.inspection.guess import Guess, recognise
 from align.inspection.measures import SAMPLE, Column, Repetitions, Reservoir, percentiles, texts_of
@@ -50,6 +51,7 @@ class Asked:
     limit: int | None = None
     seconds: float | None = None
     sieves: Sequence[Sieve] = ()  # what leaves out rows on purpose
+    part: Callable[[Row], str] = lambda row: TRAIN
 
 
 @dataclass
@@ -110,7 +112,7 @@ def survey(asked: Asked, progress: Progress = lambda done, total: None) -> Surve
     began, told = time.monotonic(), 0
     try:
         for raw in guess.format.units(_columns(found, chain(first, rows))):
-            _take(found, raw, sieves)
+            _take(found, raw, sieves, asked.part)
             if found.read - told >= ROWS_BETWEEN_TELLING:
                 told = found.read
                 progress(found.read, max(found.expected, found.read))
@@ -138,7 +140,7 @@ def _columns(found: Survey, rows: Iterator[RawRow]) -> Iterator[RawRow]:
         yield raw
 
 
-def _take(found: Survey, raw: RawRow, sieves: Sequence[Sieve]) -> None:
+def _take(found: Survey, raw: RawRow, sieves: Sequence[Sieve], part: Callable[[Row], str]) -> None:
     found.read += raw.rows
     for row, problem in standard(raw, found.format):
         texts = prompt_and_answers(found.format.row_type)(row) if problem is None else None
@@ -158,7 +160,7 @@ def _take(found: Survey, raw: RawRow, sieves: Sequence[Sieve]) -> None:
         if found.health and texts:
             found.health.add(row, texts, raw.number, raw.values)
         found.words += sum(len(text.split()) for text in texts_of(row).values())
-        found.repetitions.add(raw.number, row)
+        found.repetitions.add(raw.number, row, part(row))
         found.sample.add((raw.number, row))
 
 

@@ -25,6 +25,7 @@ MEMORY = "train"  # the slice of probes that ask what was trained on purpose
 NEAR_ROWS = 4000  # trained requests that a target is held against
 VERBS_TOLD = 8
 TEST_SPLITS = ("test", "eval", "holdout")
+Part = tuple[str, str]  # an entry's name, and which of its parts
 FAR = 0.8  # of the distance of a target's median row from the nearest trained one
 
 
@@ -32,33 +33,31 @@ def examine(context: Context, target: list[str] | None = None) -> None:
     """Findings across entries; `target`: requests of a sample that stands for what the model is wanted for."""
     trained, evaluated = roles(context)
     context.say("comparing the data")
-    for name in sorted(evaluated):
-        for other in sorted(trained):
-            told = _shared(context.entries, name, other)
-            if told:
-                context.add(told)
-    requests = [row for name in sorted(trained) for row in context.entries[name].rows[TRAIN]]
+    for asked in sorted(evaluated):
+        context.add(*(told for read in sorted(trained) if (told := _shared(context.entries, asked, read))))
+    requests = [row for name, part in sorted(trained) for row in context.entries[name].rows[part]]
+    names = sorted({name for name, _ in trained})
     _coverage(context, requests, evaluated)
     for name, entry in context.entries.items():
         probes = [row for rows in entry.rows.values() for row in rows if conflicts.is_probe(row)]
-        if probes and name not in trained:
+        if probes and name not in names:
             context.add(conflicts.finding(conflicts.check(probes, requests), f"data.{name}"))
-    context.add(*(found for name in sorted(trained) if (found := _test_split(context, name))))
-    context.add(*_disagreements(context.entries, sorted(trained)))
+    context.add(*(found for name in names if (found := _test_split(context, name))))
+    context.add(*_disagreements(context.entries, names))
     if target:
         context.add(_distance(target, requests))
 
 
-def roles(context: Context) -> tuple[set[str], set[str]]:
-    """Names of the entries that some stage trains on, and of those that are only asked: eval_data or a suite's."""
-    trained: set[str] = set()
-    asked: set[str] = set()
+def roles(context: Context) -> tuple[set[Part], set[Part]]:
+    """What some stage trains on, and what is only asked: eval_data or a suite's."""
+    trained: set[Part] = set()
+    asked: set[Part] = set()
     for job in context.jobs.values():
         if STEPS[job.kind].writes == "rows":
             continue  # entries made of entries, or held against them: what reads the result says what they are for
         for field, edge in job.edges.items():
             asks = job.kind == "measure" or field == "eval_data"
-            (asked if asks else trained).update(context.sources_of(edge.get("name", "")))
+            (asked if asks else trained).update(context.sources_of(edge.get("name", ""), edge.get("part") or TRAIN))
     return trained, asked
 
 
@@ -72,18 +71,19 @@ def _test_split(context: Context, name: str) -> Finding | None:
     return Finding("warning", f"data.{name}", said, "Train on the training split; scores on this one will not compare.")
 
 
-def _shared(entries: Mapping[str, Entry], asked: str, trained: str) -> Finding | None:
+def _shared(entries: Mapping[str, Entry], one: Part, other: Part) -> Finding | None:
     """Prompts that stand in both, to the letter or nearly; a holdout of the same entry shares none: its split is by prompt."""
+    (asked, part), (trained, read) = one, other
     ours, theirs = entries[asked], entries[trained]
     if asked == trained:
         return None
-    prompts = {key for place, keys in ours.repetitions.by_place.items() if place != MEMORY for key in keys}
-    both = len(prompts & set().union(*theirs.repetitions.by_place.values()))
-    near = 0 if ours.row_type in ("text", "tokens") else _nearly(_only_asked(ours), theirs.rows[TRAIN])
+    prompts = _prompts(ours, part, MEMORY)
+    both = len(prompts & _prompts(theirs, read))
+    near = 0 if ours.row_type in ("text", "tokens") else _nearly(_only_asked(ours, part), theirs.rows[read])
     if not both and not near:
         return None
     share = both / max(1, len(prompts))
-    what = {"text": "texts", "tokens": "rows"}.get(ours.row_type, "prompts")
+    what = ("held-out " if part == HOLDOUT else "") + {"text": "texts", "tokens": "rows"}.get(ours.row_type, "prompts")
     said = _said(both, near, f"of its {len(prompts):,} {what}", share, f"in data.{trained}")
     subject = f"data.{asked}"
     if asked in theirs.quarantines:
@@ -94,6 +94,12 @@ def _shared(entries: Mapping[str, Entry], asked: str, trained: str) -> Finding |
     remedy = f"What is evaluated is trained on: take them out of data.{trained}, or give them the slice {MEMORY}."
     exact = share > SHARED and ours.row_type != "preference"
     return Finding("problem" if exact else "warning", subject, said, remedy)
+
+
+def _prompts(entry: Entry, part: str, aside: str | None = None) -> set[int]:
+    """Hashes of a part's prompts, those of the slice `aside` left out."""
+    by_place = entry.repetitions.by_place.items()
+    return {key for (of, place), keys in by_place if of == part and place != aside for key in keys}
 
 
 def _said(both: int, near: int, of_all: str, share: float, there: str) -> str:
@@ -128,10 +134,9 @@ def _shown(question: str) -> str:
     return repr(question.split("\0")[-1][:80])
 
 
-def _only_asked(entry: Entry) -> list[Row]:
-    """The rows that are evaluated: those held out, or all of an entry without a holdout; probes of memory aside."""
-    rows = entry.rows.get(HOLDOUT) or entry.rows[TRAIN]
-    return [row for row in rows if row.get("slice") != MEMORY]
+def _only_asked(entry: Entry, part: str) -> list[Row]:
+    """The rows of a part that are evaluated, probes of memory aside."""
+    return [row for row in entry.rows[part] if row.get("slice") != MEMORY]
 
 
 def _nearly(asked: list[Row], trained: list[Row]) -> int:
@@ -150,13 +155,13 @@ def _nearly(asked: list[Row], trained: list[Row]) -> int:
     return len({match.question for match in found})
 
 
-def _coverage(context: Context, requests: Iterable[Row], evaluated: set[str]) -> None:
+def _coverage(context: Context, requests: Iterable[Row], evaluated: set[Part]) -> None:
     told = coverage.table(requests)
     if not told:
         return
     lacking: Counter[str] = Counter()
-    for name in evaluated:
-        lacking.update(coverage.lacking(coverage.table(_only_asked(context.entries[name])), told))
+    for name, part in evaluated:
+        lacking.update(coverage.lacking(coverage.table(_only_asked(context.entries[name], part)), told))
     most = ", ".join(f"{verb} {count.total():,}" for verb, count in list(told.items())[:VERBS_TOLD])
     said = f"{len(told):,} verb{'s are' if len(told) > 1 else ' is'} trained: {most}{' ...' if len(told) > VERBS_TOLD else ''}"
     context.tell({"event": "coverage", "table": {verb: dict(places) for verb, places in told.items()}})

@@ -79,7 +79,7 @@ def _examine(context: Context, base: Base) -> None:
     tokenizer = ready_tokenizer(base.source, lambda _: None, conversations=False)
     fit_model(model, tokenizer)
     context.say("reading with its tokenizer")
-    shipped, trained = shipped_tokenizer(base.source), across.roles(context)[0]
+    shipped, trained = shipped_tokenizer(base.source), {name for name, _ in across.roles(context)[0]}
     for name in sorted(trained):
         if context.entries[name].row_type == "tokens":
             context.add(

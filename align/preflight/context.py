@@ -10,6 +10,7 @@ from typing import Any
 
 from align.artifact.inputs import AnyInput, ModelInput, RowsInput, SourceInput
 from align.artifact.store import Store
+from align.data.split import TRAIN
 from align.data.store_rows import RowWriter, part_file
 from align.errors import UserError
 from align.findings import Finding
@@ -83,13 +84,14 @@ class Context:
     def edge(self, step: str, name: str) -> dict[str, Any]:
         return self.jobs[step].edges[name]
 
-    def sources_of(self, name: str) -> set[str]:
-        """The entries whose rows an entry holds: itself, or those that it is a mixture or a selection of."""
+    def sources_of(self, name: str, part: str) -> set[tuple[str, str]]:
+        """The entries and parts whose rows a part holds: itself, or those that it is a mixture or a selection of."""
         if name not in self.entries:
             return set()
         edges = self.jobs[name].edges.items()
-        made_of = [edge["name"] for field, edge in edges if field.partition(".")[0] in ("mix", "select")]
-        return set().union(*map(self.sources_of, made_of)) if made_of else {name}
+        made_of = [edge for field, edge in edges if field.partition(".")[0] in ("mix", "select")]
+        found = [self.sources_of(edge["name"], edge["part"] or TRAIN) for edge in made_of]
+        return set().union(*found) if made_of else {(name, part)}
 
     def entry_of(self, step: str, name: str) -> tuple[Entry, str] | None:
         """The entry and part that an input of a step reads; None where it was not read."""

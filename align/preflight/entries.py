@@ -6,6 +6,7 @@ A mixture is laid together from the samples of what it mixes; of a selection all
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from itertools import cycle, islice
 from typing import Any
 
@@ -83,12 +84,13 @@ def _unsealed(context: Context, name: str, spec: Any, seconds: float) -> Entry:
 def _read(context: Context, name: str, spec: PrepareSpec, seconds: float) -> Entry:
     source = SourceInput(**context.edge(name, "source")["source"])
     sieves = filters.asked(*_filters(context, name, spec))
-    asked = Asked(source, spec.source, spec.as_, spec.columns, spec.format, spec.limit, seconds, sieves)
+    part = partial(part_of, holdout=spec.holdout, seed=spec.split_seed)
+    asked = Asked(source, spec.source, spec.as_, spec.columns, spec.format, spec.limit, seconds, sieves, part)
     found = survey(asked)
     context.add(*_told(found, name, spec))
     rows: dict[str, list[Row]] = {part: [] for part in parts(spec.holdout)}
     for _, row in found.sample.items[:SAMPLE]:
-        rows[part_of(row, spec.holdout, spec.split_seed)].append(row)
+        rows[part(row)].append(row)
     expected = max(found.read, found.expected) * found.kept / max(1, found.read)
     sampled = max(1, sum(map(len, rows.values())))
     total = {part: round(expected * len(kept) / sampled) for part, kept in rows.items()}
@@ -167,7 +169,7 @@ def _sealed(context: Context, name: str, sealed: Sealed, spec: Any) -> Entry:
         assert isinstance(rows, RowsInput)
         sample = Reservoir[Row](SAMPLE)
         for number, row in enumerate(read_rows(rows.files, rows.type), 1):
-            repetitions.add(number, row)
+            repetitions.add(number, row, part)
             if health:
                 health.add(row, texts_of(spec.as_)(row), number, row)
             sample.add(row)

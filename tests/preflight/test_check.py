@@ -177,3 +177,21 @@ def test_what_trains_on_a_selection_is_looked_at_and_tried(check: Any, base: Pat
     assert said(findings, "the longest rows tried").subject == "stages.good"
     assert said(findings, "is trained at the end of 80 of 80 answers").subject == "stages.sft"
     assert said(findings, "a checkpoint written and read back").subject == "stages.sft"
+
+
+def test_entries_that_share_prompts_and_their_split_leak_nothing_and_without_the_split_they_do(
+    check: Any, base: Path
+) -> None:
+    """Where a prompt is held out decides its words and the seed alone, in every entry; only what is held out is evaluated."""
+    rows()
+    write(Path("pairs.jsonl"), ({"prompt": f"number {i}", "chosen": f"a{i}", "rejected": f"b{i}"} for i in range(80)))
+    write(Path("chat.jsonl"), ({"prompt": f"number {i}", "completion": f"a{i}"} for i in range(80)))
+    text = (
+        RECIPE.format(base=base)
+        .replace("as: messages}", "as: messages, holdout: 0.2}")
+        .replace("probes, max", "chat.holdout, max")
+    )
+    assert not [f for f in check(text, static=True)[0] if "prompts" in f.found and "too" in f.found]
+    text = text.replace("as: preference, holdout: 0.2", "as: preference").replace("eval_data: pairs.holdout, ", "")
+    finding = said(check(text, static=True)[0], "held-out prompts (100.0%) are in data.pairs too")
+    assert finding.state == "problem" and finding.subject == "data.chat"
