@@ -46,7 +46,7 @@ def cell(row: dict[str, Any], model: str) -> str:
     if not value or value.get("value") is None:
         return "-"
     places = _places(row)
-    text = f"{value['value']:,.{places}f}"
+    text = f"{value['value']:z,.{places}f}"
     half = half_width(value)
     return text if half is None else f"{text} ± {half:.{places}f}"
 

@@ -214,6 +214,8 @@ class _Planner:
             return "reuse", f"sealed {ago(sealed.manifest)}" + (OTHER_CODE if other_code else "")
         if (self._store.partial(spec.kind, key) / "checkpoints").is_dir():
             return "run", "was interrupted; goes on from its last checkpoint"
+        if self._last.get(name) == f"{spec.kind}-{key}":
+            return "run", "its artifact is gone"
         previous = self._previous(name)
         return "run", self._difference(spec, seed, edges, previous.manifest) if previous else "never built"
 

@@ -62,9 +62,9 @@ class Recipe(Settings):
         return self._document.path
 
     @property
-    def overridden(self) -> bool:
-        """Whether settings were given beside the file."""
-        return 0 in self._document.lines.values()
+    def overrides(self) -> tuple[str, ...]:
+        """The settings that were given beside the file, as they were written."""
+        return self._document.overrides
 
     def line_of(self, key: str) -> int:
         """The line a dotted key stands on, or the nearest key above it."""

@@ -45,6 +45,7 @@ class Document:
     path: str
     data: dict[str, Any]
     lines: dict[str, int]
+    overrides: tuple[str, ...] = ()
 
     def problem(self, key: str, message: str) -> Problem:
         """A problem at a key, with the line of the nearest key above that the file has."""
@@ -81,7 +82,7 @@ def read_document(path: Path, overrides: list[str]) -> Document:
         raise RecipeError(str(path), problems)
     for override in overrides:
         _apply(override, data, lines)
-    return Document(str(path), data, lines)
+    return Document(str(path), data, lines, tuple(overrides))
 
 
 def _explained(problem: str) -> str:

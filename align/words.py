@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from align.specs import STEPS
 from align.specs.asking import rank
@@ -121,3 +122,25 @@ def listed(names: Iterable[str]) -> str:
     """`a, b and c`."""
     names = list(names)
     return names[0] if len(names) == 1 else ", ".join(names[:-1]) + f" and {names[-1]}" if names else ""
+
+
+@dataclass(frozen=True)
+class Commands:
+    """What to type to get this again: the recipe as it was named, with its overrides and store."""
+
+    recipe: str
+    overrides: tuple[str, ...] = ()
+    store: str | None = None
+
+    def line(self, verb: str, *more: str) -> str:
+        tail = ("--store", self.store) if self.store else ()
+        return " ".join(_quoted(part) for part in ("align", verb, self.recipe, *self.overrides, *more, *tail))
+
+    def of(self, verb: str, reference: str, *more: str) -> str:
+        tail = ("--store", self.store) if self.store else ()
+        return " ".join(_quoted(part) for part in ("align", verb, reference, *more, *tail))
+
+
+def _quoted(part: str) -> str:
+    plain = all(c.isalnum() or c in "-_./:=@+,~%" for c in part)
+    return part if plain and part else "'" + part.replace("'", "'\\''") + "'"

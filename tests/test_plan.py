@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -142,6 +143,13 @@ def test_an_unpinned_hub_model_has_no_key_yet(tmp_path: Path, store: Store) -> N
     assert {s["name"]: s["key"] for s in plan.to_json()["steps"]}["dpo"] is None  # rests on what has no key
     store.pin("model:org/model@main", "a" * 40)
     assert make(tmp_path, store, "base=org/model", "stages.sft.model=base").steps["sft"].key
+
+
+def test_a_step_whose_artifact_was_deleted_says_so(tmp_path: Path, store: Store) -> None:
+    build_all(tmp_path, store)
+    plan = make(tmp_path, store)
+    shutil.rmtree(store.folder("dpo", plan.steps["dpo"].key))
+    assert running(make(tmp_path, store))["dpo"] == "its artifact is gone"
 
 
 def test_all_missing_sources_are_told_at_once_with_their_lines(tmp_path: Path, store: Store) -> None:

@@ -72,7 +72,7 @@ def plan(recipe: RecipeFile, overrides: Overrides = None, store: StoreFolder = N
       align plan quickstart.yaml stages.dpo.beta=0.3
       align plan quickstart.yaml --json
     """
-    from align import asked, lineage, power
+    from align import asked, lineage, power, words
     from align import plan as plans
 
     found = opening.recipe(recipe, overrides, quiet=as_json)
@@ -89,7 +89,7 @@ def plan(recipe: RecipeFile, overrides: Overrides = None, store: StoreFolder = N
     for told in can_show:
         print(f"  {told}")
     if made.to_run():
-        print(f"  run it: align run {' '.join([recipe, *(overrides or [])])}")
+        print(f"  run it: {words.Commands(recipe, tuple(overrides or ()), store).line('run')}")
 
 
 @app.command(short_help="Carry out a recipe: only what changed runs.")

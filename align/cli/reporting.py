@@ -28,7 +28,7 @@ def report(given: str, overrides: list[str] | None, target: str | None, folder: 
         raise _nothing(given, store, plan)
     suites = generations.read(seen)
     packed = generations.packed(recipe.name, suites) if suites else ""
-    commands = page.Commands(given, tuple(overrides or ()), folder)
+    commands = words.Commands(given, tuple(overrides or ()), folder)
     over = seeds.runs(recipe, store)
     seeded = page.OverSeeds(tuple(over), seeds.comparisons(over))
     text = page.write(plan, seen, store, commands, packed, gates.judge(recipe, plan.steps), seeded)

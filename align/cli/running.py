@@ -40,7 +40,8 @@ def run(recipe: Recipe, folder: str | None, choice: Choice, dry_run: bool, as_js
     if as_json:
         print(json.dumps(_json(outcome, display, time.monotonic() - began)))
     else:
-        _end(outcome, chosen, display)
+        own = recipe.store if "store" in recipe.model_fields_set else None
+        _end(outcome, chosen, display, words.Commands(recipe.path, recipe.overrides, folder or own))
     gating.finish(recipe, outcome.gates)
 
 
@@ -89,7 +90,7 @@ def _near(path: str) -> str:
     return min(path, os.path.relpath(path), key=len)
 
 
-def _end(outcome: Outcome, chosen: list[str], display: Display) -> None:
+def _end(outcome: Outcome, chosen: list[str], display: Display, commands: words.Commands) -> None:
     plan, name = outcome.plan, outcome.plan.recipe.name
     if not outcome.ran:
         steps = "its only step is" if len(chosen) == 1 else f"all {len(chosen)} steps are"
@@ -100,8 +101,8 @@ def _end(outcome: Outcome, chosen: list[str], display: Display) -> None:
     _notes(display)
     if outcome.ran and (why := credentials.wandb_off(plan.recipe.tracking)):
         print(f"\n  {why}. Curves: metrics.jsonl in each artifact.")
-    print(f"\n  more: align show {name}{_talk(plan, chosen)}")
-    print(f"  report: align report {plan.recipe.path}{' (with the same settings)' if plan.recipe.overridden else ''}")
+    print(f"\n  more: {commands.of('show', name)}{_talk(plan, chosen, commands)}")
+    print(f"  report: {commands.line('report')}")
     waiting = [n for n in plan.steps if plan.steps[n].action == "run"]
     if waiting:
         print(f"  still to run: {words.listed(waiting) if len(waiting) < 4 else words.plural(len(waiting), 'step')}")
@@ -138,6 +139,6 @@ def _notes(display: Display) -> None:
             print(terminal.hung("    ", f"{words.listed(steps)}: {note}"))
 
 
-def _talk(plan: Plan, chosen: list[str]) -> str:
+def _talk(plan: Plan, chosen: list[str], commands: words.Commands) -> str:
     models = [n for n in chosen if plan.steps[n].artifact and plan.steps[n].spec.writes == "model"]
-    return f"   talk to it: align chat {plan.recipe.name}:{models[-1]}" if models else ""
+    return f"   talk to it: {commands.of('chat', f'{plan.recipe.name}:{models[-1]}')}" if models else ""

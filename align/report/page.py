@@ -28,23 +28,6 @@ TRAINED = ("pretrain", "sft", "reward", "dpo", "ppo")
 
 
 @dataclass(frozen=True)
-class Commands:
-    """What to type to get this again: the recipe as it was named, with its overrides and store."""
-
-    recipe: str
-    overrides: tuple[str, ...] = ()
-    store: str | None = None
-
-    def line(self, verb: str, *more: str) -> str:
-        tail = ("--store", self.store) if self.store else ()
-        return " ".join(_quoted(part) for part in ("align", verb, self.recipe, *self.overrides, *more, *tail))
-
-    def of(self, verb: str, reference: str, *more: str) -> str:
-        tail = ("--store", self.store) if self.store else ()
-        return " ".join(_quoted(part) for part in ("align", verb, reference, *more, *tail))
-
-
-@dataclass(frozen=True)
 class OverSeeds:
     """What runs with these seeds say together: a report as `compare` makes it, for each evaluate stage."""
 
@@ -52,16 +35,11 @@ class OverSeeds:
     reports: Mapping[str, dict[str, Any]] = field(default_factory=dict)
 
 
-def _quoted(part: str) -> str:
-    plain = all(c.isalnum() or c in "-_./:=@+,~%" for c in part)
-    return part if plain and part else "'" + part.replace("'", "'\\''") + "'"
-
-
 def write(
     plan: Plan,
     seen: dict[str, Seen],
     store: Store,
-    commands: Commands,
+    commands: words.Commands,
     generations: str = "",
     judgement: Judgement | None = None,
     over_seeds: OverSeeds | None = None,

@@ -69,4 +69,8 @@ def test_an_exported_model_carries_its_card(cast: Path, align: Align) -> None:
 
 def test_a_run_ends_with_how_to_see_its_report(cast: Path, align: Align) -> None:
     assert "report: align report small.yaml\n" in align("run", "small.yaml").out
-    assert "report: align report small.yaml (with the same settings)" in align("run", "small.yaml", "seed=0").out
+    assert "report: align report small.yaml seed=0\n" in align("run", "small.yaml", "seed=0").out
+    Path(".align").rename("other place")
+    told = align("run", "small.yaml", "--store", "other place").out
+    assert "more: align show small --store 'other place'" in told
+    assert "report: align report small.yaml --store 'other place'\n" in told

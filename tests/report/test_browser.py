@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from align import words
 from align.artifact.store import Store
 from align.plan import Plan
 from align.report import generations, page, votes
@@ -39,7 +40,7 @@ def written(folder: Path, finished: tuple[Plan, Store], packed: str | None = Non
     seen = collect(plan, store)
     packed = packed or generations.packed("small", generations.read(seen))
     path = folder / "report.html"
-    path.write_text(page.write(plan, seen, store, page.Commands("small.yaml"), packed))
+    path.write_text(page.write(plan, seen, store, words.Commands("small.yaml"), packed))
     return path
 
 

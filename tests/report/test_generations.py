@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from align import words
 from align.artifact.store import Store
 from align.errors import ArtifactError
 from align.plan import Plan
@@ -42,7 +43,7 @@ def test_what_is_packed_is_what_was_said_and_holds_no_markup(finished: tuple[Pla
     assert suite["texts"] == [SAID["sft"], SAID["dpo"]] and suite["models"] == ["sft", "dpo"]
     gold = next(m for m in suite["metrics"] if m["name"] == "gold")
     assert gold["better"] == 1 and gold["values"] == [SCORES["sft"], SCORES["dpo"]]
-    assert packed in page.write(plan, collect(plan, store), store, page.Commands("small.yaml"), packed)
+    assert packed in page.write(plan, collect(plan, store), store, words.Commands("small.yaml"), packed)
 
 
 def test_rows_changed_after_sealing_are_refused(finished: tuple[Plan, Store]) -> None:

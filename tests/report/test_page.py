@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from align import plan as plans
+from align import words
 from align.artifact.store import Store
 from align.plan import Plan
 from align.recipe import load
 from align.report import page
 from align.report.collect import collect
 
-COMMANDS = page.Commands("small.yaml", ("stages.dpo.beta=0.1",), "my store")
+COMMANDS = words.Commands("small.yaml", ("stages.dpo.beta=0.1",), "my store")
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from align import cells
 from align.report import tables
 
 
@@ -70,3 +71,8 @@ def test_a_long_table_folds_away_axes_and_names_the_metric_of_each_row() -> None
     (table,) = tables.comparison_tables(told)
     assert [r.label for r in table.rows] == ["gold", "far"]
     assert [r.label for r in table.more] == [f"gold, axis {i}" for i in range(tables.MOST_ROWS)]
+
+
+def test_what_rounds_to_nothing_has_no_sign() -> None:
+    row = {"values": {"dpo": {"value": -0.0004, "low": -0.02, "high": 0.02, "n": 9}}}
+    assert cells.cell(row, "dpo") == "0.00 ± 0.02"

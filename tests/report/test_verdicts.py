@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from align import gates, plan
+from align import gates, plan, words
 from align.artifact.store import Store
 from align.plan import Plan
 from align.recipe import load
@@ -28,7 +28,7 @@ def test_every_gate_is_told_with_its_verdict_and_figure(finished: tuple[Plan, St
         zip(WRITTEN, ["pass", "fail", "inconclusive", "pass", "pass"], strict=True)
     )
     assert found[3].figure == "3"
-    text = page.write(made, collect(made, finished[1]), finished[1], page.Commands("small.yaml"), "", judgement)
+    text = page.write(made, collect(made, finished[1]), finished[1], words.Commands("small.yaml"), "", judgement)
     assert "gates: 3 passed, 1 failed, 1 inconclusive" in text
     assert (
         'class="verdict fail"' in text
@@ -56,4 +56,4 @@ def test_the_ledger_tells_what_each_step_forgot_and_all_together(finished: tuple
     (told,) = verdicts.ledger(seen)
     assert (told.model, told.parent, told.root) == ("dpo", "sft", "base")
     assert (told.step, told.total) == ("+0.04 (+0.03 to +0.05)", "+0.9 (+0.89 to +0.91)")
-    assert "+0.04 (+0.03 to +0.05)" in page.write(made, seen, store, page.Commands("small.yaml"))
+    assert "+0.04 (+0.03 to +0.05)" in page.write(made, seen, store, words.Commands("small.yaml"))
