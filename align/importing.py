@@ -23,4 +23,4 @@ def load(module: str) -> ModuleType:
 
 
 if __name__ == "__main__":
-    sys.exit(load(sys.argv[1]).main(*sys.argv[2:]))
+    raise SystemExit(load(sys.argv[1]).main(*sys.argv[2:]))
