@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from align.recipe import Recipe
 CHILD, READER = "align.preflight.service", "align.inspection.plain"
 TARGET_ROWS = 500
 LONGEST_TOLD = 3
+VERBS_SHOWN, PLACES_SHOWN = 10, 5
 VERDICTS = {"ok": "ready to run", "warning": "it will run; look at the warnings first", "problem": "do not run it yet"}
 
 
@@ -84,6 +86,7 @@ def _show(plan: Plan, findings: list[dict[str, Any]], told: dict[str, Any], give
         if finding["remedy"]:
             table.add_row("", "", "", Text(finding["remedy"], "dim"))
     console.print(table)
+    _coverage(console, told.get("table", {}))
     _costs(console, plan, told["cost"])
     count = {state: sum(f["state"] == state for f in findings) for state in order}
     said = (
@@ -94,6 +97,24 @@ def _show(plan: Plan, findings: list[dict[str, Any]], told: dict[str, Any], give
     console.print(Text(f"\n  {said}: {VERDICTS[told['state']]} ({_times(told)})", style))
     if told["state"] != "problem":
         print(f"  run it: align run {given}")
+
+
+def _coverage(console: Console, table: dict[str, dict[str, int]]) -> None:
+    """The most frequent verbs that training asks by, against the domains or sources that do; where there are several."""
+    total: Counter[str] = Counter()
+    for rows in table.values():
+        total.update(rows)
+    places = [place for place, _ in total.most_common(PLACES_SHOWN)]
+    if len(places) < 2:
+        return
+    drawn = terminal.table("asked to", *map(printable, places), right=tuple(map(printable, places)))
+    for verb, rows in list(table.items())[:VERBS_SHOWN]:
+        drawn.add_row("", verb, *(f"{rows[place]:,}" if place in rows else "-" for place in places))
+    console.print()
+    console.print(drawn)
+    more = {"more verb": len(table) - VERBS_SHOWN, "more place": len(total) - PLACES_SHOWN}
+    if said := " and ".join(words.plural(left, what) for what, left in more.items() if left > 0):
+        console.print(Text(f"  {said}: --json", "dim"))
 
 
 def _times(told: dict[str, Any]) -> str:

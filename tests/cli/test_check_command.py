@@ -29,3 +29,19 @@ def test_a_problem_ends_in_exit_code_2_and_says_what_to_do(here: Path, align: Al
     assert told.code == 0, told.out
     whole = json.loads(told.out)
     assert whole["state"] in ("ok", "warning") and set(whole["cost"]["steps"]) >= {"pretrain", "sft", "dpo"}
+
+
+@pytest.mark.usefixtures("warm_python")
+def test_what_training_asks_is_a_table_of_verbs_and_sources(here: Path, align: Align) -> None:
+    asked = [("List two fruits.", "food")] * 3 + [("List two birds.", "zoo")] + [("Explain rain.", "zoo")] * 2
+    rows = [{"prompt": prompt, "completion": f"a{i}", "source": place} for i, (prompt, place) in enumerate(asked)]
+    (here / "qa.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    text = (here / "small.yaml").read_text().replace("quickstart:chat, as: messages", "qa.jsonl, as: messages")
+    text = text.replace("quickstart:pairs, as: preference", "qa.jsonl, as: messages")
+    (here / "check.yaml").write_text(
+        "".join(line for line in text.splitlines(keepends=True) if "kind: dpo" not in line)
+    )
+    lines = [line.split() for line in align("check", "check.yaml", "--static").out.splitlines()]
+    head = next(at for at, line in enumerate(lines) if line[:2] == ["asked", "to"])
+    assert lines[head][2:4] == ["food", "zoo"]
+    assert lines[head + 1][:3] == ["list", "3", "1"] and lines[head + 2][:3] == ["explain", "-", "2"]
