@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from align.errors import AlignError
+from align.errors import AlignError, of_place
 from align.importing import load
 
 Tell = Callable[[dict[str, Any]], None]
@@ -36,7 +36,10 @@ def serve(module: str) -> None:
         try:
             answer(json.loads(line), tell)
             tell({"event": "done"})
-        except AlignError as error:
+        except (AlignError, OSError) as caught:
+            error = of_place(caught) if isinstance(caught, OSError) else caught
+            if not isinstance(error, AlignError):
+                raise
             tell({"event": "failed", "class": type(error).__name__, "args": list(error.args)})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from transformers import AutoModelForCausalLM
 
 from align.answer import Speaker, export
 from align.artifact.inputs import ModelInput
-from align.errors import ModelError
+from align.errors import ModelError, UserError
 from align.launch.service import Service
 from align.models.load import load_model, save_model
 from align.models.tokenizer import load_tokenizer
@@ -80,12 +81,15 @@ def test_a_service_passes_on_our_errors_and_what_a_dead_child_said(
         "from align.errors import ModelError\n"
         "def answer(request, tell):\n"
         "    if request['do'] == 'die': raise SystemExit('the reason')\n"
+        "    if request['do'] == 'write': raise PermissionError(13, 'Permission denied', '/shut')\n"
         "    raise ModelError('m', 'found', '', 'do this')\n"
     )
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     with Service("standin") as service:
         with pytest.raises(ModelError, match="Do this"):
             list(service.ask({"do": "fail"}))
+        with pytest.raises(UserError, match="/shut: it cannot be used"):
+            list(service.ask({"do": "write"}))
         with pytest.raises(Exception, match="the reason"):
             list(service.ask({"do": "die"}))
 
