@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -320,6 +321,9 @@ def test_two_devices_train_as_one_and_are_sealed_once(undisturbed: Path, tmp_pat
     both = sealed_metrics(folder, "sft")
     assert both["steps"] == alone["steps"] and both["tokens"] == alone["tokens"]
     assert both["loss"] == pytest.approx(alone["loss"], abs=2e-3)
+    said = re.search(r"(\d+) rows for 2 devices: each pass over them trains (\d+)", again.stdout + again.stderr)
+    assert said, again.stdout
+    assert (int(said[1]) + int(said[2])) % 4 == 0 < int(said[2]) < 4
 
 
 def sealed_metrics(folder: Path, step: str) -> dict[str, float]:

@@ -118,6 +118,7 @@ def train(loop: Any, spec: TrainingSpec, tracker: Any) -> dict[str, float]:
     """
     root = Path(loop.args.output_dir)
     callback = loop.follow(spec, tracker)
+    _tell_filled_up(loop, tracker)
     good = _resumable(root, loop, tracker)
     with quiet(), _resources_told(spec, loop.args.per_device_train_batch_size):
         if good and _is_finished(good):
@@ -129,6 +130,14 @@ def train(loop: Any, spec: TrainingSpec, tracker: Any) -> dict[str, float]:
         if wanted_metric(spec):
             _keep_best(loop, root, tracker)
     return _metrics(loop, spec)
+
+
+def _tell_filled_up(loop: Any, tracker: Any) -> None:
+    """Several processes take equally many micro batches: accelerate gives the last ones of an epoch its first rows again."""
+    devices, rows = loop.args.world_size, len(loop.train_dataset)
+    more = -rows % (devices * loop.args.per_device_train_batch_size)
+    if devices > 1 and more:
+        tracker.note(f"{rows:,} rows for {devices} devices: each pass over them trains {more:,} of them a second time")
 
 
 def _resumable(root: Path, loop: Any, tracker: Any) -> Path | None:
