@@ -52,14 +52,12 @@ class Choice:
         for name in (*self.only, self.start, self.until):
             if name is not None and name not in groups:
                 raise errors.UserError(name, "there is no such step", "", errors.did_you_mean(name, groups))
-        chosen = steps
-        if self.only:
-            wanted = {n for name in self.only for n in groups[name]}
-            chosen = [n for n in steps if n in wanted]
-        if self.start:
-            chosen = chosen[min(chosen.index(n) for n in groups[self.start] if n in chosen) :]
-        if self.until:
-            chosen = chosen[: max(chosen.index(n) for n in groups[self.until] if n in chosen) + 1]
+        wanted = {n for name in self.only for n in groups[name]} or set(steps)
+        first = min(map(steps.index, groups[self.start])) if self.start else 0
+        last = max(map(steps.index, groups[self.until])) if self.until else len(steps)
+        chosen = [n for place, n in enumerate(steps) if n in wanted and first <= place <= last]
+        if not chosen:
+            raise errors.UserError(recipe.path, "--only, --from and --until together choose no step")
         return chosen
 
 

@@ -116,6 +116,10 @@ def test_a_persons_mistake_is_one_paragraph_and_exit_code_2(
         (("plan", "small.yaml", "stages.dop.beta=0.3"), "there is no such stage. Did you mean stages.dpo?"),
         (("run", "small.yaml", "--only", "dop"), "there is no such step. Did you mean dpo?"),
         (
+            ("run", "small.yaml", "--only", "dpo", "--until", "sft"),
+            "--only, --from and --until together choose no step",
+        ),
+        (
             ("inspect", "small.yaml"),
             "this is a recipe. Inspect one of its data entries: small.yaml:chat, small.yaml:pairs",
         ),
