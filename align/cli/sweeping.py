@@ -64,9 +64,11 @@ def run(
     elif shown:
         show(shown, over)
         if not failed and all(sweep.is_seed(axis.key) for axis in axes):
-            _judged(variants, store, " ".join([recipe, *arguments]))
+            _judged(variants, store, words.Commands(recipe, tuple(arguments), folder).line("gate"))
             first = [f"{key}={value}" for key, value in variants[0].settings.items()]
-            print(f"  all seeds on a page: {' '.join(['align report', recipe, *overrides, *first])}")
+            print(f"  all seeds on a page: {words.Commands(recipe, (*overrides, *first), folder).line('report')}")
+    elif finished:
+        print("\n  Nothing was measured, so that there is no table: an evaluate stage does that.")
     if frontier:
         _draw(load(shipped.find(recipe)[0], overrides).name, shown)
     if failed:
@@ -74,7 +76,7 @@ def run(
         raise UserError("sweep", f"{len(failed)} of {len(variants)} variants failed", "", first)
 
 
-def _judged(variants: list[Variant], store: Store, given: str) -> None:
+def _judged(variants: list[Variant], store: Store, command: str) -> None:
     """The gates over all seeds: told here, they block in `align gate`."""
     recipe = variants[0].recipe
     if recipe.gates:
@@ -82,7 +84,7 @@ def _judged(variants: list[Variant], store: Store, given: str) -> None:
         gating.show(
             terminal.console(), over_seeds.judge(recipe, {v.told: plans.make(v.recipe, store).steps for v in variants})
         )
-        print(f"  what CI would say: align gate {given}")
+        print(f"  what CI would say: {command}")
 
 
 def _draw(name: str, points: list[Point]) -> None:

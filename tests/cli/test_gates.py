@@ -124,10 +124,10 @@ def test_a_sweep_of_seeds_ends_with_what_they_say_together(judged: Any, align: A
         seal_reports(
             load(here / "judged.yaml", [f"seed={seed}"]), dict.fromkeys(("base", "sft", "dpo"), told), joint=joint
         )
-    told = align("sweep", "judged.yaml", "seed=3,4")
+    told = align("sweep", "judged.yaml", "seed=3,4", "--store", ".align")
     assert told.code == 0, told.err
-    assert "what CI would say: align gate judged.yaml seed=3,4" in told.out
-    assert "all seeds on a page: align report judged.yaml seed=3" in told.out
+    assert "what CI would say: align gate judged.yaml seed=3,4 --store .align\n" in told.out
+    assert "all seeds on a page: align report judged.yaml seed=3 --store .align\n" in told.out
     assert align("report", "judged.yaml", "seed=3").code == 0
 
 
