@@ -3,6 +3,7 @@
     health = PairHealth();  health.add(row, texts, number) ...;  health.report()
 
 State: 41 bytes a pair (hashes of its prompt and answers, two lengths, its row number, its margin's sign); no text is held.
+A copy made for a weight is no second judgement: add each pair once.
 """
 
 from __future__ import annotations

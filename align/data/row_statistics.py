@@ -1,7 +1,7 @@
 """What a person wants to know of rows: lengths, sources, copies. One pass; of each row a few numbers are held, never its text.
 
-State: 34 bytes a row (its number, hashes of it and of its prompt, lengths, source), 4 more an answer, 16 more where rows have
-ids. Nothing is summed up before `report`, since only then is it known which rows stay.
+State: 35 bytes a row (its number, hashes of it and of its prompt, lengths, source, whether it is a copy that we made), 4 more
+an answer, 16 more where rows have ids. Nothing is summed up before `report`, since only then is it known which rows stay.
 """
 
 from __future__ import annotations
@@ -84,17 +84,17 @@ class RowStatistics:
     def __init__(self, row_type: str) -> None:
         self._numbers, self._rows, self._asked = array("q"), array("q"), array("q")
         self._prompts, self._answers, self._answers_of = array("i"), array("i"), array("H")
-        self._source_of = array("i")
+        self._source_of, self._made = array("i"), array("b")
         self._ids, self._with_id = array("q"), array("q")
         self._sources: dict[str | None, int] = {}
         self._has_prompt = row_type not in ("text", "tokens")
         self._unit, self._measure = ("tokens", token_rows.count) if row_type == "tokens" else ("characters", len)
-        columns = (self._prompts, self._asked, self._answers_of, self._rows, self._numbers, self._source_of)
+        columns = (self._prompts, self._asked, self._answers_of, self._rows, self._numbers, self._source_of, self._made)
         self._append = tuple(column.append for column in columns)  # looked up once, not once a row
         self._answer = self._answers.append
 
-    def add(self, row: Row, texts: Texts, number: int) -> int:
-        """Count a row; returns its size in characters, of token ids in tokens."""
+    def add(self, row: Row, texts: Texts, number: int, made: bool = False) -> int:
+        """Count a row; returns its size in characters, of token ids in tokens. `made`: a copy that its weight asks for."""
         prompt, answers = texts
         source = row.get("source")
         place = self._sources.get(source)
@@ -105,7 +105,7 @@ class RowStatistics:
             self._with_id.append(len(self._numbers))
         size = len(prompt)
         measure = self._measure
-        add_size, add_prompt, add_answers, add_row, add_number, add_source = self._append
+        add_size, add_prompt, add_answers, add_row, add_number, add_source, add_made = self._append
         add_size(size)
         add_prompt(hash(prompt))
         for answer in answers:
@@ -116,6 +116,7 @@ class RowStatistics:
         add_row(hash(texts))
         add_number(number)
         add_source(place)
+        add_made(made)
         return size
 
     def _of_source(self, source: str | None) -> int:
@@ -125,7 +126,8 @@ class RowStatistics:
         return self._sources.setdefault(name if source else None, len(self._sources))
 
     def report(self, kept: np.ndarray | None = None) -> dict[str, Any]:
-        """Lengths (of texts in characters, of token ids in tokens); copies of rows, prompts and ids; rows and lengths by source.
+        """Lengths (of texts in characters, of token ids in tokens); copies of rows, prompts and ids, those that
+        were made aside; rows and lengths by source.
 
         kept: for each row added whether it counts; all do where it is None.
         """
@@ -139,14 +141,19 @@ class RowStatistics:
         sizes = self._sizes()
         lengths = {"prompt": spread(prompts[kept]) if self._has_prompt else {}, "answer": spread(answers[kept[of_row]])}
         with_id = np.frombuffer(self._with_id, np.int64)
-        ids = np.frombuffer(self._ids, np.int64)[kept[with_id]]
+        found = kept & self.found()
+        ids = np.frombuffer(self._ids, np.int64)[found[with_id]]
         repeated = {
-            "rows": copies(np.frombuffer(self._rows, np.int64)[kept], numbers[kept]),
-            "prompts": copies(np.frombuffer(self._asked, np.int64)[kept & self._has_prompt], numbers[kept]),
-            "ids": copies(ids, numbers[with_id[kept[with_id]]]),
+            "rows": copies(np.frombuffer(self._rows, np.int64)[found], numbers[found]),
+            "prompts": copies(np.frombuffer(self._asked, np.int64)[found & self._has_prompt], numbers[found]),
+            "ids": copies(ids, numbers[with_id[found[with_id]]]),
         }
         sources = self._by_source(np.frombuffer(self._source_of, np.int32)[kept], sizes[kept])
         return {self._unit: {k: v for k, v in lengths.items() if v}, "copies": repeated, "sources": sources}
+
+    def found(self) -> np.ndarray:
+        """For each row added whether it stood in the source: copies that were made of one do not."""
+        return np.frombuffer(self._made, np.int8) == 0
 
     def longest(self, kept: np.ndarray) -> tuple[int, int]:
         """Size of the longest of the rows kept, in the report's unit, and its number; (0, 0) where there are none."""

@@ -26,7 +26,7 @@ FORMATS: dict[str, tuple[str, ...]] = {
 
 
 class PrepareSpec(Spec):
-    version: ClassVar = 9  # 8: the report is of the rows kept; 9: facts hold both answers in meta
+    version: ClassVar = 10  # 9: facts hold both answers in meta; 10: copies made for a weight are no repetitions
     writes: ClassVar = "rows"
     seeded: ClassVar = False
     telling: ClassVar = ("rows/train", "rows/holdout")

@@ -12,7 +12,7 @@ rows that are not of the wanted type, pairs with two identical sides and rows th
 and above `drop_budget` (a share of the rows; filters aside) the stage refuses. Where a row falls is a function of split_seed and
 of its prompt alone (align/data/split.py), or, where other prompts are nearly the same, of these prompts: they fall on one side,
 in whatever order rows come. So a new training seed moves no row, and a new row only prompts that are nearly the same. What is
-told of rows (lengths, sources, copies, health) is told of those that are kept.
+told of rows (lengths, sources, copies, health) is told of those that are kept; copies made for a weight are no repetitions.
 
 Metrics: rows/read, rows/kept, rows/dropped, rows/train, rows/holdout, dropped/REASON; where one row gives several or several
 become one, rows/expanded, rows/joined and rows/ties (align/data/ledger.py); copies/rows, copies/prompts, copies/ids; sources,
@@ -77,12 +77,14 @@ def run(spec: PrepareSpec, inputs: Inputs, out: Path, tracker: Tracker) -> dict[
     tokenizer = load_tokenizer(inputs.model("tokenizer")) if spec.tokenizer else None
     with _scan(spec, inputs, out, tokenizer) as scan:
         with RowWriter(out, spec.as_, [_STAGED]) as writer, _rare_collections():
-            for raw, row, texts in _kept(form.units(chain(first, raw_rows)), form, spec, ledger, tracker, tokenizer):
-                size = statistics.add(row, texts, raw.number)
-                if health:
+            for raw, row, texts, made in _kept(
+                form.units(chain(first, raw_rows)), form, spec, ledger, tracker, tokenizer
+            ):
+                size = statistics.add(row, texts, raw.number, made)
+                if health and not made:
                     health.add(row, texts, raw.number, raw.values)
                 writer.add(_STAGED, row, size)
-                scan.add(row, raw.file, raw.number)
+                scan.add(row, raw.file, raw.number, made)
         verdict = scan.finish()
 
     _leave_out(scan, verdict, spec, ledger, out)
@@ -91,7 +93,8 @@ def run(spec: PrepareSpec, inputs: Inputs, out: Path, tracker: Tracker) -> dict[
     counts = part_rows(part_file(out, _STAGED), out, parts(spec.holdout), chosen)
     _need_all_parts(counts, spec)
     kept = verdict.reason == 0
-    told = card.report(ledger, form, counts, statistics.report(kept), health.report(kept) if health else None)
+    judged = health.report(kept[statistics.found()]) if health else None
+    told = card.report(ledger, form, counts, statistics.report(kept), judged)
     unit = "tokens" if spec.as_ == "tokens" else "characters"
     _tell(ledger, form, told, card.huge(*statistics.longest(kept), unit), tracker)
     for sentence in verdict.notes:
@@ -114,8 +117,8 @@ def _read(source: SourceInput, spec: PrepareSpec) -> Iterator[RawRow]:
 
 def _kept(
     units: Iterator[RawRow], form: Format, spec: PrepareSpec, ledger: Ledger, tracker: Tracker, tokenizer: Any
-) -> Iterator[tuple[RawRow, Row, Texts]]:
-    """The rows that stay, with where they come from and their texts; the ledger knows of the others."""
+) -> Iterator[tuple[RawRow, Row, Texts, bool]]:
+    """The rows that stay, where they come from, their texts, whether each is a copy; the ledger knows of the others."""
     fits, texts_in = is_row(spec.as_), texts_of(spec.as_)
     tokens = filters.token_counter(tokenizer) if tokenizer and spec.as_ != "tokens" else None
     sieves = [*filters.always(spec.as_), *filters.asked(spec.filters, tokens)]
@@ -139,8 +142,8 @@ def _kept(
             if times == 0:
                 ledger.drop(problem_of(raw.file, raw.number, "weight", "leaves it out", "weight"), source, True)
             ledger.expanded += max(times - 1, 0)
-            for _ in range(times):
-                yield raw, row, texts
+            for copy in range(times):
+                yield raw, row, texts, copy > 0
         if ledger.read % ROWS_BETWEEN_TELLING == 0:
             tracker.progress(ledger.read, spec.limit or 0, dropped=ledger.dropped)
             if tracker.stop_requested:

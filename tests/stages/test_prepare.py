@@ -331,6 +331,17 @@ def test_a_weight_is_refused_until_the_recipe_says_what_to_make_of_it(prepare):
     assert metrics["rows/read"] + metrics["rows/expanded"] == metrics["rows/kept"] + metrics["rows/dropped"]
 
 
+def test_the_copies_that_a_weight_asks_for_are_no_duplicates_and_no_second_judgements(prepare, tmp_path):
+    rows = [{**pair(n), "weight": 3} for n in range(20)] + [{**pair(1), "weight": 1}]
+    metrics, told, parts = prepare(rows, **{"as": "preference"}, weights="resample", holdout=0.5)
+    assert sum(map(len, parts.values())) == 61
+    assert metrics["copies/rows"] == metrics["copies/prompts"] == metrics["duplicates/exact"] == 1
+    assert metrics["duplicates/prompts"] == 1
+    assert any("1 row repeats an earlier one (row 21 that of row 2)" in note for note in told.notes)
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["health"]["pairs"] == 21 and report["health"]["label_noise"]["judged_again"] == 1
+
+
 def test_mixed_formats_in_one_file_are_told_as_such(prepare):
     chat = {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]}
     other = {"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]}

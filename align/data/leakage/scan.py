@@ -75,7 +75,7 @@ class Scan:
         self._waiting: list[tuple[Mapping[str, Any], str, int]] = []
         self._rows, self._prompts, self._places = Texts(), Texts(), array("Q")
         self._leaked: list[int] = []
-        self._origins = _Origins()
+        self._origins, self._made = _Origins(), 0
 
     def __enter__(self) -> Self:
         return self
@@ -88,8 +88,9 @@ class Scan:
         """What the sketches take."""
         return self._rows.bytes + self._prompts.bytes
 
-    def add(self, row: Mapping[str, Any], file: str, number: int) -> None:
-        """A canonical row, and where it came from."""
+    def add(self, row: Mapping[str, Any], file: str, number: int, made: bool = False) -> None:
+        """A canonical row, and where it came from. `made`: a copy of the row before, which is told as no duplicate."""
+        self._made += made
         self._waiting.append((row, file, number))
         if len(self._waiting) >= BATCH:
             self._take()
@@ -167,7 +168,7 @@ class Scan:
     def _judge_duplicates(self, reason: Array, like: Array, metrics: dict[str, float], notes: list[str]) -> None:
         """Of each group the first row that is no leak stays."""
         groups = self._rows.groups(likeness_of_rows)
-        metrics |= {"duplicates/exact": groups.repeats, "duplicates/near": groups.near_repeats}
+        metrics |= {"duplicates/exact": groups.repeats - self._made, "duplicates/near": groups.near_repeats}
         stays = np.flatnonzero(reason == 0)
         for name, group in (("duplicate", groups.same), ("near_duplicate", groups.of_text)):
             _, first, place = np.unique(group[stays], return_index=True, return_inverse=True)
@@ -186,7 +187,7 @@ class Scan:
         """A whole group of prompts falls to the side of one of its members, whichever order the rows came in."""
         groups = self._prompts.groups(likeness_of_prompts)
         places = np.frombuffer(self._places, np.uint64)
-        metrics |= {"duplicates/prompts": groups.repeats, "duplicates/near_prompts": groups.near_repeats}
+        metrics |= {"duplicates/prompts": groups.repeats - self._made, "duplicates/near_prompts": groups.near_repeats}
         chosen = places * np.uint64(0x9E3779B97F4A7C15)  # which member decides has nothing to do with where it falls
         chosen ^= chosen >> np.uint64(32)
         order = np.lexsort((places, chosen, groups.of_text))
