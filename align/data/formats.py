@@ -24,11 +24,13 @@ from align.data.conversations import CannotConvert
 from align.data.files import RawRow
 from align.data.forms import Form, Made, Raw, Row
 from align.data.known_formats import FORMS
+from align.data.pair_health import SCORES, score_gap
 from align.errors import DataError
 
 _TEXTS = frozenset({"id", "source", "slice", "axis"})
 _NUMBERS = frozenset({"weight", "margin"})
 _OF_PAIRS = ("preference",)
+_SCORES = frozenset(name for both in SCORES for name in both)
 _NOT_TEXT = frozenset({"image", "images", "video", "videos", "audio", "audios", "tools", "functions"})
 _ONE_TEXT = ("text", "prompt")  # types that nearly any row fits
 _EMPTY = (None, "", "[]", "null", "{}")
@@ -81,7 +83,7 @@ class Format:
         return [_numbered({**kept, **row}, number, made) for number, row in enumerate(made.rows, 1)]
 
     def _optional_fields(self, raw: Raw) -> Row:
-        """The optional fields that have the right type; columns that are not read are counted."""
+        """The optional fields that have the right type; columns that are neither read nor compared are counted."""
         found: Row = _told_of_prompt(raw) if self._is_prompt else {}
         for name, value in raw.items():
             if value is None or name in self._read:
@@ -94,9 +96,15 @@ class Format:
                 found["id"] = str(value)
             elif name in self._numbers and (number := _number(value)) is not None:
                 found[name] = number
+            elif name in _SCORES and self._compares_scores(raw):
+                continue
             else:
                 self.unused[name] += 1
         return found
+
+    def _compares_scores(self, raw: Raw) -> bool:
+        """Whether the scores of both answers are held against the label: a margin comes before them."""
+        return self.row_type in _OF_PAIRS and _number(raw.get("margin")) is None and score_gap(raw) is not None
 
     def fits(self, raw: Raw) -> bool:
         """Whether a row has the columns, and in them what the form wants."""

@@ -26,7 +26,7 @@ SOURCE_WARNED = 0.8
 NO_MARGIN = 0
 _Z = 1.959964  # 95 %
 
-_SCORES = (("score_chosen", "score_rejected"), ("chosen_score", "rejected_score"))
+SCORES = (("score_chosen", "score_rejected"), ("chosen_score", "rejected_score"))
 
 Edge = tuple[int, int, int]  # hash of the better answer, hash of the worse one, row number
 
@@ -44,7 +44,7 @@ class PairHealth:
         chosen, rejected = texts.answers
         self._keys.extend((hash(texts.prompt), hash(chosen), hash(rejected), number))
         self._lengths.extend((len(chosen), len(rejected)))
-        margin = row.get("margin", _score_gap(raw))
+        margin = row.get("margin", score_gap(raw))
         self._margins.append(NO_MARGIN if margin is None else -1 if margin < 0 else 1)
 
     def report(self, kept: np.ndarray | None = None) -> dict[str, Any]:
@@ -63,9 +63,9 @@ class PairHealth:
         return {"pairs": len(keys), **contradictions.told(), "length": length_gap(lengths), "margin": margin}
 
 
-def _score_gap(raw: Mapping[str, Any]) -> float | None:
+def score_gap(raw: Mapping[str, Any]) -> float | None:
     """The chosen answer's score less the rejected one's, where a row has both."""
-    for chosen, rejected in _SCORES:
+    for chosen, rejected in SCORES:
         if chosen in raw:
             try:
                 return float(raw[chosen]) - float(raw[rejected])

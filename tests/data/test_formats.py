@@ -220,6 +220,20 @@ def test_a_margin_is_kept_on_pairs():
     assert found.unused == {"weight": 1}
 
 
+@pytest.mark.parametrize(
+    ("more", "unused"),
+    [
+        ({"chosen_score": 8.0, "rejected_score": "3"}, {}),
+        ({"score_chosen": 8.0}, {"score_chosen"}),  # beside no other there is nothing to compare
+        ({"chosen_score": 8.0, "rejected_score": 3.0, "margin": 2.0}, {"chosen_score", "rejected_score"}),
+    ],
+)
+def test_scores_that_health_holds_against_the_label_are_not_told_as_unused(more: dict, unused: set[str]):
+    found = detect([{"prompt": "2+2?", "chosen": "4", "rejected": "5", **more}], "preference")
+    found.rows({"prompt": "2+2?", "chosen": "4", "rejected": "5", **more})
+    assert set(found.unused) == unused
+
+
 def test_converters_leave_the_raw_row_alone():
     import copy
 
