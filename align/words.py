@@ -59,7 +59,7 @@ def number(value: float) -> str:
 def short(value: float) -> str:
     """A large number in little space: `12.3k`, `4.5M`."""
     for limit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= limit:
+        if abs(value) >= limit * 0.9995:  # what three digits round up to the next letter
             return f"{value / limit:.3g}{letter}"
     return f"{value:.3g}"
 

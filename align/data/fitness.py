@@ -18,6 +18,8 @@ from langdetect import DetectorFactory, LangDetectException, detect
 from tokenizers import Tokenizer as FastTokenizer
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
+from align import words
+
 DetectorFactory.seed = 0  # the detector draws at random otherwise
 
 # Beyond each of these a verdict is given.
@@ -203,7 +205,7 @@ def _vocabulary(found: Slice) -> Verdict | None:
     if reference is None or found.saving <= 0:
         return Verdict("extend the vocabulary", f"{pieces:.0%} of tokens are parts of a character")
     cost = f"{found.new_tokens:,} new tokens" + (
-        f", {found.new_tokens * found.width / 1e6:.1f}M parameters to learn" if found.width else ""
+        f", {words.short(found.new_tokens * found.width)} parameters to learn" if found.width else ""
     )
     why = (
         f"{found.sizes.fertility:.2f} tokens a word; a vocabulary made for this text needs {reference.fertility:.2f} and saves "

@@ -99,6 +99,11 @@ def test_what_extending_saves_and_costs_is_told() -> None:
     assert "saves 50% of tokens, at the cost of 3,000 new tokens, 1.5M parameters to learn" in verdict.why
 
 
+def test_a_small_models_cost_is_told_in_a_number_that_says_something() -> None:
+    (verdict,) = verdicts(replace(SOUND, reference=Sizes(1000, 6000, 650), new_tokens=300, width=16))
+    assert "300 new tokens, 4.8k parameters to learn" in verdict.why
+
+
 def test_a_vocabulary_made_for_invented_words_spells_them_in_fewer_tokens() -> None:
     """Words of a language that no tokenizer knows: letter by letter against the tokenizer that the text makes."""
     rng = random.Random(0)
