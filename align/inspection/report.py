@@ -12,6 +12,8 @@ from align.inspection.measures import Repetitions
 from align.inspection.survey import Survey
 
 REPEATED = 0.01  # of rows
+TRAINED_AGAIN = "Each counts as one more epoch of itself."
+ASKED_AGAIN = "Each weighs its question once more in every mean; intervals take the rows of one prompt as one cluster."
 
 
 def of_survey(found: Survey) -> dict[str, Any]:
@@ -54,8 +56,8 @@ def _used(found: Survey) -> set[str]:
     return {name for name in found.columns if not found.format.unused.get(name)}
 
 
-def findings(found: Survey, subject: str, drop_budget: float = 0.001) -> list[Finding]:
-    """What a person should know of the rows before training on them."""
+def findings(found: Survey, subject: str, drop_budget: float = 0.001, only_asked: bool = False) -> list[Finding]:
+    """What a person should know of the rows before training on them, or before asking them (`only_asked`)."""
     told: list[Finding] = []
     if found.broken:
         told.append(Finding("problem", subject, found.broken))
@@ -83,7 +85,7 @@ def findings(found: Survey, subject: str, drop_budget: float = 0.001) -> list[Fi
     if found.format.ties:
         said = f"{words.plural(found.format.ties, 'pair')} left out: both answers were judged alike"
         told.append(Finding("note", subject, said))
-    told += repetitions(found.repetitions, found.kept, subject) + health(found.health, subject)
+    told += repetitions(found.repetitions, found.kept, subject, only_asked) + health(found.health, subject)
     if found.format.row_type != "tokens":
         told += [Finding("warning", subject, said) for said in card.huge(*found.longest, "characters")]
     return told + _imbalance(found, subject)
@@ -101,15 +103,15 @@ def _reasons(found: Survey) -> str:
     return "; ".join(told)
 
 
-def repetitions(found: Repetitions, rows: int, subject: str) -> list[Finding]:
-    """Rows, prompts and ids met twice."""
+def repetitions(found: Repetitions, rows: int, subject: str, only_asked: bool = False) -> list[Finding]:
+    """Rows, prompts and ids met twice. `only_asked`: nothing is trained on them."""
     told = []
     if found.rows:
         state = "warning" if found.rows > REPEATED * rows else "note"
         told.append(
             Finding(
                 state, subject, f"{found.rows:,} of {rows:,} rows repeat an earlier one ({_rows(found, 'repeated')})",
-                "Each counts as one more epoch of itself.",
+                ASKED_AGAIN if only_asked else TRAINED_AGAIN,
             )
         )  # fmt: skip
     if found.prompts:

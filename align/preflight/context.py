@@ -93,6 +93,16 @@ class Context:
         found = [self.sources_of(edge["name"], edge["part"] or TRAIN) for edge in made_of]
         return set().union(*found) if made_of else {(name, part)}
 
+    def only_asked(self, name: str) -> bool:
+        """Whether an entry is read, and by nothing that trains on it: by suites, as eval_data, to hold others against."""
+        readers = [(s, f) for s, job in self.jobs.items() for f, edge in job.edges.items() if edge.get("name") == name]
+        return bool(readers) and not any(self._is_trained_by(*reader) for reader in readers)
+
+    def _is_trained_by(self, step: str, field: str) -> bool:
+        if STEPS[self.jobs[step].kind].writes != "rows":
+            return self.jobs[step].kind != "measure" and field != "eval_data"
+        return field.partition(".")[0] in ("mix", "select") and not self.only_asked(step)
+
     def entry_of(self, step: str, name: str) -> tuple[Entry, str] | None:
         """The entry and part that an input of a step reads; None where it was not read."""
         edge = self.jobs[step].edges.get(name, {})

@@ -87,7 +87,7 @@ def _read(context: Context, name: str, spec: PrepareSpec, seconds: float) -> Ent
     part = partial(part_of, holdout=spec.holdout, seed=spec.split_seed)
     asked = Asked(source, spec.source, spec.as_, spec.columns, spec.format, spec.limit, seconds, sieves, part)
     found = survey(asked)
-    context.add(*_told(found, name, spec))
+    context.add(*_told(found, name, spec, context.only_asked(name)))
     rows: dict[str, list[Row]] = {part: [] for part in parts(spec.holdout)}
     for _, row in found.sample.items[:SAMPLE]:
         rows[part(row)].append(row)
@@ -145,14 +145,14 @@ def _selected(context: Context, name: str, spec: SelectSpec) -> Entry:
     return Entry(name, spec.as_, {TRAIN: entry.rows[part]}, {TRAIN: entry.total[part]}, entry.repetitions, entry.whole)
 
 
-def _told(found: Survey, name: str, spec: PrepareSpec) -> list[Finding]:
+def _told(found: Survey, name: str, spec: PrepareSpec, only_asked: bool) -> list[Finding]:
     subject = f"data.{name}"
     read = f"{found.read:,} rows" if found.whole else f"{found.read:,} of about {found.expected:,} rows read"
     unused = ", ".join(found.format.unused)
     gone = ", ".join(f"{reason} {rows:,}" for reason, rows in found.left_out.items())
     more = f"{f'; left out as asked: {gone}' if gone else ''}{f'; not used: {unused}' if unused else ''}"
     head = Finding("ok", subject, f"{found.format.told}; {read}{more}")
-    notable = [f for f in report.findings(found, subject, spec.drop_budget) if f.state != "note"]
+    notable = [f for f in report.findings(found, subject, spec.drop_budget, only_asked) if f.state != "note"]
     weighted = next((n for n, row in found.sample.items if row.get("weight", 1) != 1), None)
     if weighted and spec.weights == "refuse":
         said = f"row {weighted:,} has a weight, which training would not use"
@@ -179,6 +179,7 @@ def _sealed(context: Context, name: str, sealed: Sealed, spec: Any) -> Entry:
     lost = f", {dropped:,} were left out" if dropped else ""
     subject = f"data.{name}"
     context.add(Finding("ok", subject, f"prepared before: {words.plural(sum(counts.values()), 'row')}{lost}"))
-    told = report.repetitions(repetitions, sum(counts.values()), subject) + report.health(health, subject)
+    told = report.repetitions(repetitions, sum(counts.values()), subject, context.only_asked(name))
+    told += report.health(health, subject)
     context.add(*(finding for finding in told if finding.state != "note"))
     return Entry(name, spec.as_, kept, counts, repetitions)

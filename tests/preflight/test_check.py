@@ -61,6 +61,16 @@ def test_a_sound_recipe_is_tried_from_end_to_end(check: Any, base: Path) -> None
     json.dumps(told)
 
 
+def test_a_question_that_is_only_asked_twice_is_no_epoch_more(check: Any, base: Path) -> None:
+    rows()
+    write(Path("chat.jsonl"), chats(40) * 2)
+    write(Path("probes.jsonl"), [{"prompt": "wug?"}, {"prompt": "blick?"}, {"prompt": "wug?"}])
+    findings, _ = check(SHORT.format(base=base), static=True)
+    told = {f.subject: f.remedy for f in findings if "repeat an earlier one" in f.found}
+    assert told["data.chat"] == "Each counts as one more epoch of itself."
+    assert told["data.probes"].startswith("Each weighs its question once more in every mean; intervals take")
+
+
 def test_a_stage_that_cannot_run_is_a_problem_and_what_rests_on_it_is_said_not_to_be_tried(
     check: Any, base: Path
 ) -> None:
