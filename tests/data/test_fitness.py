@@ -96,7 +96,7 @@ def test_just_inside_a_threshold_it_fits(change: dict) -> None:
 
 def test_what_extending_saves_and_costs_is_told() -> None:
     (verdict,) = verdicts(replace(SOUND, reference=Sizes(1000, 6000, 650), new_tokens=3000, width=512))
-    assert "saves 50% of tokens, at the cost of 3,000 new tokens, 1.5M parameters to learn" in verdict.why
+    assert "saves 50% of tokens, at the cost of 3,000 new tokens, 1.54M parameters to learn" in verdict.why
 
 
 def test_a_small_models_cost_is_told_in_a_number_that_says_something() -> None:

@@ -223,7 +223,7 @@ def test_a_margin_is_kept_on_pairs():
 @pytest.mark.parametrize(
     ("more", "unused"),
     [
-        ({"chosen_score": 8.0, "rejected_score": "3"}, {}),
+        ({"chosen_score": 8.0, "rejected_score": "3"}, set()),
         ({"score_chosen": 8.0}, {"score_chosen"}),  # beside no other there is nothing to compare
         ({"chosen_score": 8.0, "rejected_score": 3.0, "margin": 2.0}, {"chosen_score", "rejected_score"}),
     ],
