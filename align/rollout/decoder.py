@@ -122,7 +122,8 @@ class Decoder:
     def _body(self, ids: Tensor, positions: Tensor, **told: Any) -> Tensor:
         body = self._view.model.base_model
         told |= {"input_ids": ids, "position_ids": positions, "cache_shape": (self.slots, self.length)}
-        return body(use_cache=False, **told).last_hidden_state
+        with self._view.computing():
+            return body(use_cache=False, **told).last_hidden_state
 
     def _step(self, slots: int, temperature: float) -> None:
         positions_B = self._positions_S[:slots]

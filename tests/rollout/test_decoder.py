@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from torch import nn
 from transformers import (
     GPT2Config,
     GPT2LMHeadModel,
@@ -26,7 +27,7 @@ from align.rollout.engine import Completion, Sampling
 from align.rollout.fast import FastEngine, why_not
 from align.rollout.flat_cache import FLAT
 from align.rollout.opening import open_engine, rows_at_once
-from align.rollout.packing import attention
+from align.rollout.packing import attention, pack, predicting_states
 from align.rollout.portable import PortableEngine
 from align.rollout.view import RolloutView
 
@@ -247,9 +248,31 @@ def test_under_autocast_it_samples_in_the_autocast_s_dtype(subject: Subject) -> 
             model.model.layers[1].mlp.down_proj.weight.mul_(-2)
 
 
-def test_tied_embeddings_stay_tied_in_a_view(subject: Subject) -> None:
-    view = RolloutView(subject.model, torch.bfloat16, FLAT)
-    assert view.model.lm_head.weight is view.model.model.embed_tokens.weight
+def test_a_view_in_half_precision_casts_what_autocast_casts_and_no_more(subject: Subject) -> None:
+    """Of tied embeddings the head is cast, and tokens are looked up in the weights themselves."""
+    source = subject.model
+    view = RolloutView(source, torch.bfloat16, FLAT)
+    assert source.lm_head.weight is source.model.embed_tokens.weight is view.model.model.embed_tokens.weight
+    kinds = {name: p.dtype for name, p in view.model.named_parameters(remove_duplicate=False)}
+    assert kinds["lm_head.weight"] is kinds["model.layers.0.mlp.up_proj.weight"] is torch.bfloat16
+    assert kinds["model.norm.weight"] is kinds["model.embed_tokens.weight"] is torch.float32
+
+
+def test_between_the_layers_there_is_what_training_has_there(subject: Subject) -> None:
+    engine, seen = FastEngine(subject.model, subject.tokenizer, 4), set()
+
+    def watch() -> Any:
+        seen.clear()
+        return nn.modules.module.register_module_forward_hook(
+            lambda module, given, out: seen.add((type(module).__name__, out.dtype)) if torch.is_tensor(out) else None
+        )
+
+    with watch(), torch.autocast("cpu", torch.bfloat16):
+        engine.generate(PROMPTS, Sampling(4, 0.0), silent)
+        sampled = {*seen}
+    with watch(), torch.no_grad(), torch.autocast("cpu", torch.bfloat16), attention(subject.model, PACKED):
+        predicting_states(subject.model.base_model, pack(PROMPTS, [1] * len(PROMPTS), torch.device("cpu"), True))
+    assert sampled == seen > {("Linear", torch.bfloat16), ("Embedding", torch.float32)}
 
 
 def test_a_model_whose_attention_is_packed_at_the_moment_is_sampled_all_the_same(subject: Subject) -> None:
