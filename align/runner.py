@@ -32,6 +32,8 @@ class Listener:
     def told(self, step: Step, event: dict[str, Any]) -> None: ...
     def sealed(self, step: Step, metrics: dict[str, float], seconds: float) -> None: ...
     def failed(self, step: Step, error: BaseException) -> None: ...
+    def refused(self, step: Step, waiting: Step) -> None:
+        """A look ahead found that `step` cannot run; `waiting`, which was told as started, has not begun."""
 
 
 @dataclass(frozen=True)
@@ -121,13 +123,18 @@ def run(recipe: Recipe, store: Store, choice: Choice, listener: Listener) -> Out
         for can_show in power.of_step(outcome.plan, step, store):
             listener.told(step, {"event": "note", "text": str(can_show)})
         try:
+            problem = None
             if not looked and step.spec.trains:
                 looked = True
-                _look_ahead(server, outcome.plan, step, names, store, listener)
-            _carry_out(server, outcome.plan, step, store, listener)
+                problem = _look_ahead(server, outcome.plan, step, names, store, listener)
+            if problem is None:
+                _carry_out(server, outcome.plan, step, store, listener)
         except BaseException as error:
             listener.failed(step, error)
             raise
+        if problem:
+            listener.refused(_named_in(problem.where, outcome.plan, names, step), step)
+            raise problem
         forced.discard(name)
         outcome.ran.append(name)
         store.remember(recipe.name, name, step.kind, step.key)
@@ -148,8 +155,10 @@ def _require_inputs(plan: Plan, step: Step) -> None:
             )
 
 
-def _look_ahead(server: Server, plan: Plan, first: Step, names: list[str], store: Store, listener: Listener) -> None:
-    """Looks at every stage still to train before the first of them does: warnings are told, a problem stops the run.
+def _look_ahead(
+    server: Server, plan: Plan, first: Step, names: list[str], store: Store, listener: Listener
+) -> errors.DataError | None:
+    """Looks at every stage still to train before the first of them does: warnings are told, a problem is given back.
 
     A sample says too little of how many rows max_length would cut: that is left to the stage.
     """
@@ -163,12 +172,23 @@ def _look_ahead(server: Server, plan: Plan, first: Step, names: list[str], store
             if finding.get("state") == "problem" and "max_length" not in finding["found"]:
                 problems.append(finding)
             elif finding.get("state") == "warning":
-                step = plan.steps.get(finding["subject"].removeprefix("stages."), first)
-                listener.told(step, {"event": "note", "text": f"{finding['found']}. {finding['remedy']}".strip()})
-    if problems:
-        told, *others = problems
-        more = f"{len(others)} more: align check {plan.recipe.path}" if others else ""
-        raise errors.DataError(told["subject"], told["found"], told["remedy"], more)
+                listener.told(
+                    _named_in(finding["subject"], plan, names, first),
+                    {"event": "note", "text": f"{finding['found']}. {finding['remedy']}".strip()},
+                )
+    if not problems:
+        return None
+    told, *others = problems
+    more = f"; {len(others)} more: align check {plan.recipe.path}" if others else ""
+    return errors.DataError(told["subject"], told["found"], told["remedy"], f"Nothing was trained{more}")
+
+
+def _named_in(subject: str, plan: Plan, names: list[str], otherwise: Step) -> Step:
+    """The step that a finding is about: of `stages.evaluate.suites.NAME` the first model's, of `coverage` none, so `otherwise`."""
+    thing = subject.partition(".")[2].partition(",")[0]
+    stage = max((name for name in names if f"{thing}.".startswith(f"{name}.")), key=len, default=otherwise.name)
+    models = [name for name in names if name.startswith(f"{stage}.") and stage != thing]
+    return plan.steps[models[0] if models else stage]
 
 
 def _heard(wire: Connection) -> Iterator[dict[str, Any]]:

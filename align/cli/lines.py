@@ -69,6 +69,10 @@ class Lines(Listener):
         self.steps[step.name].fail(error)
         self._print(f"{step.name}: {'stopped' if self.steps[step.name].stopping else 'failed'}")
 
+    def refused(self, step: Step, waiting: Step) -> None:
+        self.steps[step.name].refuse()
+        self._print(f"{step.name}: would fail as it is; stopped before {waiting.name} trains")
+
     def _due(self, progress: Progress, event: str) -> bool:
         """Points of a curve every two seconds; mere progress ever more rarely, the longer the step lasts."""
         wait = SECONDS_BETWEEN if event == "metrics" else max(SECONDS_BETWEEN, progress.elapsed / 10)

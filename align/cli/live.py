@@ -64,6 +64,10 @@ class LiveTable(Listener):
     def failed(self, step: Step, error: BaseException) -> None:
         self.steps[step.name].fail(error)
 
+    def refused(self, step: Step, waiting: Step) -> None:
+        self.steps[waiting.name].state = "waiting"
+        self.steps[step.name].refuse()
+
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         width = max((len(n) for n in self.steps), default=0)
         lines: list[RenderableType] = []
@@ -145,6 +149,8 @@ def _rest(progress: Progress, room: int) -> Text:
     if progress.state == "reused":
         return Text(f"reused, {progress.step.reason}", "dim")
     if progress.state == "failed":
+        if progress.refused:
+            return Text("would fail as it is; nothing was trained", "red")
         return Text("stopped" if progress.stopping else "failed", "" if progress.stopping else "red")
     about = f", about {words.clock(round(progress.step.seconds))}" if progress.step.seconds else ""
     return Text(f"waiting{about}", "dim")

@@ -27,6 +27,7 @@ class Progress:
     metrics: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     stopping: bool = False
+    refused: bool = False  # it was not begun: a look ahead found that it would fail
     began: float = 0.0
     anchor: tuple[float, int] = (0.0, 0)
     heard: float = 0.0  # when it last said how far it is
@@ -54,6 +55,9 @@ class Progress:
 
     def fail(self, error: BaseException) -> None:
         self.state, self.stopping = "failed", isinstance(error, (Stopped, KeyboardInterrupt))
+
+    def refuse(self) -> None:
+        self.state, self.refused = "failed", True
 
     @property
     def elapsed(self) -> float:

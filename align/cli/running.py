@@ -79,7 +79,7 @@ def _json(outcome: Outcome, display: Display, seconds: float) -> dict[str, Any]:
 
 def _told_failure(display: Display, store: Store, error: BaseException) -> None:
     """Where the log of the failed step is; the error itself is told where every error is."""
-    failed = next((p.step for p in display.steps.values() if p.state == "failed"), None)
+    failed = next((p.step for p in display.steps.values() if p.state == "failed" and not p.refused), None)
     log = store.partial(failed.kind, failed.key) / "log.txt" if failed else None
     if log and log.is_file() and log.stat().st_size and not isinstance(error, (Stopped, KeyboardInterrupt)):
         print(f"log: {_near(str(log))}", file=sys.stderr)

@@ -23,4 +23,4 @@ def look(request: dict[str, Any], tell: Tell) -> None:
         context = Context(request["recipe"], jobs, store, store.root / "nothing is written", tell, static=True)
         entries.glance(context)
         stages.examine(context, set(request["to_run"]))
-        suites.examine(context)
+        suites.examine(context, set(request["to_run"]))

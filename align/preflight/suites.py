@@ -25,12 +25,12 @@ from align.specs.task_files import is_file
 TASK_NAME = re.compile(r"""^["']?(?:task|group|tag)["']?:[ \t]*["']?([\w.+-]+)""", re.M)
 
 
-def examine(context: Context) -> None:
-    """A problem for each suite that would refuse its rows; suites of several models are looked at once."""
+def examine(context: Context, steps: set[str] | None = None) -> None:
+    """A problem for each suite (of these steps) that would refuse its rows; suites of several models are looked at once."""
     seen: set[str] = set()
     for step, job in context.jobs.items():
         stage = step.rpartition(".")[0]
-        if job.kind != "measure" or stage in seen:
+        if job.kind != "measure" or stage in seen or (steps is not None and step not in steps):
             continue
         seen.add(stage)
         for name, suite in spec_of(job).suites.items():
@@ -38,8 +38,17 @@ def examine(context: Context) -> None:
             try:
                 _examine(context, step, f"suites.{name}.data", suite, where)
             except UserError as error:
-                remedy = str(UserError("", error.expected, "", error.remedy))
-                context.add(Finding("problem", error.where or where, error.found, remedy))
+                context.add(_problem(error, where, job.edges.get(f"suites.{name}.data", {}).get("name", "")))
+
+
+def _problem(error: UserError, where: str, data: str) -> Finding:
+    """The error as a finding about its suite, which a scorer does not know of, and about the rows by their name."""
+    remedy = str(UserError("", "", error.expected, error.remedy))
+    remedy = remedy[:1].upper() + remedy[1:]
+    if not error.where.startswith(where):
+        found = f"{error.where}: {error.found}" if error.where else error.found
+        return Finding("problem", f"{where}.data ({data})", found, remedy)
+    return Finding("problem", error.where.replace(f"{where}.data", f"{where}.data ({data})", 1), error.found, remedy)
 
 
 def _examine(context: Context, step: str, field: str, suite: Suite, where: str) -> None:

@@ -49,6 +49,9 @@ class Listener:
     def failed(self, step: Any, error: BaseException) -> None:
         self.done.append(f"{step.name} failed")
 
+    def refused(self, step: Any, waiting: Any) -> None:
+        self.done.append(f"{step.name} refused before {waiting.name}")
+
 
 def run(base: Path, answer: str) -> Listener:
     shutil.copytree(base, "model")
@@ -68,7 +71,7 @@ def run(base: Path, answer: str) -> Listener:
 def test_a_later_stages_fault_stops_a_run_before_anything_trains(base: Path, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)
     told = run(base, "warm<|end|>dog")
-    assert told.done == ["chat", "pairs", "sft failed"]
+    assert told.done == ["chat", "pairs", "dpo refused before sft"]
     (said,) = told.notes["error"]
     assert "stages.dpo" in said and "the answer holds the stop token <|end|> in its text" in said
 

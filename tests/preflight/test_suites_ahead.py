@@ -36,7 +36,7 @@ def looked_at(folder: Path, suites: str) -> list[dict[str, Any]]:
     plan = plans.make(recipe, store)
     jobs = [job_of(plan, step, str(store.root)).to_json() for step in plan.steps.values()]
     told: list[dict[str, Any]] = []
-    glance.look({"recipe": "judged", "jobs": jobs, "to_run": [], "store": str(store.root)}, told.append)
+    glance.look({"recipe": "judged", "jobs": jobs, "to_run": list(plan.steps), "store": str(store.root)}, told.append)
     return [event["finding"] for event in told if event["event"] == "finding"]
 
 
@@ -47,8 +47,13 @@ def test_rows_that_a_suite_would_refuse_are_told_before_training(
     suites = "      transfer: {data: probes, scorer: stops, limit: 2}\n      instruction: {data: probes}\n"
     found = {f["subject"]: f["found"] for f in looked_at(tmp_path, suites) if f["state"] == "problem"}
     assert found["stages.evaluate.suites.transfer.far"] == "no row of the first 2 (its limit) has the slice far"
-    assert found["stages.evaluate.suites.instruction.data, row 1"] == "it asks for no instruction"
-    assert len(found) == 3  # the recipe's own suite scores a world that these prompts are not of
+    assert found["stages.evaluate.suites.instruction.data (probes), row 1"] == "it asks for no instruction"
+    (own,) = found.keys() - {
+        f"stages.evaluate.suites.{suite}" for suite in ("transfer.far", "instruction.data (probes), row 1")
+    }
+    assert own.startswith("stages.evaluate.suites.") and own.endswith(
+        ".data (probes)"
+    )  # its scorer knows another world
 
 
 def test_benchmarks_without_their_library_are_told_before_training(
