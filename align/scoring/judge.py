@@ -55,21 +55,27 @@ class JudgeClient:
         self._judge, self._where, self._kept = judge, where, kept
 
     def verdicts(self, pairs: list[Pair], progress: Callable[[int, int], None]) -> list[Verdict]:
-        """A verdict, or why there is none, for each pair. Raises DataError where the endpoint refuses every request."""
+        """A verdict, or why there is none, for each pair; of equal pairs one is asked, as the judge is at temperature 0.
+
+        Raises DataError where the endpoint refuses every request.
+        """
+        questions = [messages(self._judge.question, pair) for pair in pairs]
+        keys = [of_value(told) for told in questions]
+        distinct = dict(zip(keys, questions, strict=True))
         found: list[Verdict] = []
         with httpx.Client(timeout=self._judge.timeout) as client, ThreadPoolExecutor(self._judge.at_once) as pool:
             try:
-                for verdict in pool.map(partial(self._verdict, client), pairs):
+                for verdict in pool.map(partial(self._verdict, client), distinct.values()):
                     found.append(verdict)
-                    progress(len(found), len(pairs))
+                    progress(len(found), len(distinct))
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
-        return found
+        verdicts = dict(zip(distinct, found, strict=True))
+        return [verdicts[key] for key in keys]
 
-    def _verdict(self, client: httpx.Client, pair: Pair) -> Verdict:
+    def _verdict(self, client: httpx.Client, told: list[dict[str, str]]) -> Verdict:
         judge = self._judge
-        told = messages(judge.question, pair)
         failed: list[Verdict] = []
 
         def ask() -> Verdict | None:

@@ -29,14 +29,15 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JUDGE_KEY", KEY)
 
 
-def judged(subject: Subject, ours: list[str], theirs: list[str], url: str, **judge: Any) -> Measured:
+def judged(
+    subject: Subject, ours: list[str], theirs: list[str], url: str, rows: list[dict[str, Any]] = PROMPTS, **judge: Any
+) -> Measured:
     told: dict[str, Any] = {"url": url, "model": "m", "key": "JUDGE_KEY", "canaries": 0, "timeout": 5.0, "retries": 0}
     suite = PreferenceSuite(data="p", against="m", by="judge", judge=Judge(**(told | judge)), max_new_tokens=24)
-    rows = PROMPTS[: len(ours)]
     return asked(
         suite,
         saying(subject, *ours),
-        rows,
+        rows[: len(ours)],
         against=replace(saying(subject, *theirs), digest=subject.digest and "other"),
     )
 
@@ -78,6 +79,15 @@ def test_a_judge_is_asked_in_both_orders_and_its_agreement_is_told(subject: Subj
     assert value(biased, "agreement") == 0 and value(biased, "first") == 1
 
 
+def test_a_question_that_stands_there_twice_is_asked_once_and_counts_twice(subject: Subject) -> None:
+    """At temperature 0 a second reply to the same words would cost and say nothing; a failed one is told of both rows."""
+    rows = [PROMPTS[0], PROMPTS[0], PROMPTS[1]]
+    with endpoint(lambda body: "no idea" if shown(body)[1] == "b" else "[[A]]") as seen:
+        found = judged(subject, ["a", "a", "a"], ["b", "b", "b"], seen.url, rows=rows, at_once=4)
+    assert len(seen) == 4
+    assert found.values["judge/nonsense"] == [1, 1, 1] and found.values["win_rate"] == [0, 0, 0]
+
+
 def test_failures_are_counted_and_never_a_loss(subject: Subject) -> None:
     """One answer a kind of failure; the last order of each gets a verdict in favour of ours."""
     said = {"slow": 1.0, "mad": "[[A]] or [[B]], who knows", "coy": "I'm sorry, I can't judge this.", "down": 503}
@@ -91,7 +101,7 @@ def test_failures_are_counted_and_never_a_loss(subject: Subject) -> None:
     for name in ("timeouts", "nonsense", "refusals", "errors"):
         assert value(found, f"judge/{name}") == pytest.approx(1 / 8), name
     assert found.notes == [
-        "4 of the judge's 8 replies are no verdict and count for nobody: timeouts 1, nonsense 1, refusals 1, errors 1"
+        "4 of 8 pairs put to the judge have no verdict and count for nobody: timeouts 1, nonsense 1, refusals 1, errors 1"
     ]
     with endpoint(lambda body: "[[A]]" if "good" in shown(body)[0] else "no idea") as seen:
         half = judged(subject, ["good", "bad"], ["x", "y"], seen.url)
@@ -99,7 +109,10 @@ def test_failures_are_counted_and_never_a_loss(subject: Subject) -> None:
 
 
 def test_equal_answers_make_no_win_rate_of_a_judge_that_says_nothing(subject: Subject) -> None:
-    with endpoint(lambda body: "no idea") as seen, pytest.raises(DataError, match="none of its 2 replies is a verdict"):
+    with (
+        endpoint(lambda body: "no idea") as seen,
+        pytest.raises(DataError, match="none of 2 pairs put to it has a verdict"),
+    ):
         judged(subject, ["same", "a"], ["same", "b"], seen.url)
     with endpoint(lambda body: "no idea") as seen:
         assert judged(subject, ["same"], ["same"], seen.url, canaries=0).values["win_rate"] == [0.5] and not seen
@@ -108,7 +121,7 @@ def test_equal_answers_make_no_win_rate_of_a_judge_that_says_nothing(subject: Su
 def test_a_judge_without_any_verdict_and_one_that_is_not_there_stop_the_suite(subject: Subject) -> None:
     with (
         endpoint(lambda body: "no idea") as seen,
-        pytest.raises(DataError, match=r"none of its 2 replies is a verdict \(nonsense"),
+        pytest.raises(DataError, match=r"none of 2 pairs put to it has a verdict \(nonsense"),
     ):
         judged(subject, ["a"], ["b"], seen.url)
     for status, url in ((401, None), (404, None), (200, "http://127.0.0.1:9/v1")):

@@ -72,7 +72,7 @@ def _judged(ask: Ask, measured: Measured, ours: list[Episode], theirs: list[Epis
         wins[i], decided[i] = sum(found) / len(found) if found else 0.5, bool(found)
     if asked and not any(decided[i] for i in asked):  # equal answers alone would be a win rate of one half
         raise DataError(
-            f"{ask.where}.judge", f"none of its {len(about):,} replies is a verdict ({', '.join(sorted(set(about)))})",
+            f"{ask.where}.judge", f"none of {len(about):,} pairs put to it has a verdict ({', '.join(sorted(set(about)))})",
             "A reply that ends in [[A]], [[B]] or [[TIE]]", "Name another judge, or raise timeout or max_tokens.",
         )  # fmt: skip
     return wins, decided
@@ -115,9 +115,7 @@ def _tell_conduct(
     lost = {name: about.count(name) for name in FAILURES if name in about}
     if lost:
         kinds = ", ".join(f"{name} {count}" for name, count in lost.items())
-        told = (
-            f"{sum(lost.values()):,} of the judge's {len(about):,} replies are no verdict and count for nobody: {kinds}"
-        )
+        told = f"{sum(lost.values()):,} of {len(about):,} pairs put to the judge have no verdict and count for nobody: {kinds}"
         measured.notes.append(told)
     fooled, tried = [0.0] * size, [0.0] * size
     for i, orders in zip(canaries, zip(put[::2], put[1::2], strict=True), strict=True):
