@@ -214,6 +214,8 @@ class _Planner:
             return "reuse", f"sealed {ago(sealed.manifest)}" + (OTHER_CODE if other_code else "")
         if (self._store.partial(spec.kind, key) / "checkpoints").is_dir():
             return "run", "was interrupted; goes on from its last checkpoint"
+        if spec.kind == "measure" and (self._store.partial(spec.kind, key) / "job.json").is_file():
+            return "run", "was interrupted; answers so far are kept"
         if self._last.get(name) == f"{spec.kind}-{key}":
             return "run", "its artifact is gone"
         previous = self._previous(name)

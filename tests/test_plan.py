@@ -152,6 +152,15 @@ def test_a_step_whose_artifact_was_deleted_says_so(tmp_path: Path, store: Store)
     assert running(make(tmp_path, store))["dpo"] == "its artifact is gone"
 
 
+def test_a_measurement_that_was_stopped_is_not_told_as_never_built(tmp_path: Path, store: Store) -> None:
+    plan = build_all(tmp_path, store, "stages.evaluate.models=[sft]")
+    begun = make(tmp_path, store).steps["evaluate.dpo"]
+    (store.partial(begun.kind, begun.key) / "job.json").parent.mkdir()
+    (store.partial(begun.kind, begun.key) / "job.json").write_text("{}")
+    assert "evaluate.dpo" not in plan.steps
+    assert running(make(tmp_path, store))["evaluate.dpo"] == "was interrupted; answers so far are kept"
+
+
 def test_all_missing_sources_are_told_at_once_with_their_lines(tmp_path: Path, store: Store) -> None:
     (tmp_path / "chatter.jsonl").write_text("{}\n")
     with pytest.raises(RecipeError) as caught:
