@@ -23,6 +23,7 @@ class Lines(Listener):
         self._stream = stream
         self._last = 0.0
         self._told: set[tuple[str, str]] = set()
+        self._finishing = ""  # the step of which that was said
 
     def __enter__(self) -> Lines:
         return self
@@ -58,6 +59,7 @@ class Lines(Listener):
             os.write(2, f"{step.name}: stopping, saving; this may take a moment\n".encode())
         elif event["event"] in ("metrics", "progress") and self._due(progress, event["event"]):
             self._last = time.monotonic()
+            self._finishing = step.name if progress.finishing else ""
             self._print(f"{step.name}: {_so_far(progress)}")
 
     def sealed(self, step: Step, metrics: dict[str, float], seconds: float) -> None:
@@ -74,7 +76,9 @@ class Lines(Listener):
         self._print(f"{step.name}: would fail as it is; stopped before {waiting.name} trains")
 
     def _due(self, progress: Progress, event: str) -> bool:
-        """Points of a curve every two seconds; mere progress ever more rarely, the longer the step lasts."""
+        """Points of a curve every two seconds; mere progress ever more rarely, the longer the step lasts; its end once."""
+        if progress.finishing and self._finishing == progress.step.name:
+            return False
         wait = SECONDS_BETWEEN if event == "metrics" else max(SECONDS_BETWEEN, progress.elapsed / 10)
         return time.monotonic() - self._last >= wait
 

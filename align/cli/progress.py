@@ -63,6 +63,11 @@ class Progress:
     def elapsed(self) -> float:
         return time.monotonic() - self.began if self.began else 0.0
 
+    @property
+    def finishing(self) -> bool:
+        """Whether all was done that it counts, so that only writing and sealing are left."""
+        return bool(self.total) and self.done >= self.total
+
     def share(self) -> float | None:
         return min(1.0, self.done / self.total) if self.total else None
 
@@ -93,7 +98,7 @@ class Progress:
     def time_left(self) -> str:
         if self.stopping:
             return "stopping, saving"
-        if self.total and self.done >= self.total:
+        if self.finishing:
             return "finishing"
         left = self.left()
         return "" if left is None else f"{words.clock(round(left))} left"

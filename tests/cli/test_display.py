@@ -93,6 +93,34 @@ def test_plain_lines_come_every_two_seconds_with_time_left(
     assert max(map(len, told)) <= 80
 
 
+def test_that_a_step_is_finishing_is_told_once(here: Path, sealed: Callable[..., Plan], clock: Clock) -> None:
+    plan, stream = sealed("chat", "pairs", "corpus", "pretrain"), io.StringIO()
+    display = Lines(stream)
+    display.planned(plan, list(plan.steps.values()))
+    display.started(plan.steps["sft"])
+    for done in (12, 24, 24):
+        clock.now += 5
+        display.told(plan.steps["sft"], {"event": "progress", "done": done, "total": 24, "telling": {}})
+        display.told(plan.steps["sft"], {"event": "metrics", "step": done, "metrics": {"loss": done / 24}})
+    assert [line for line in stream.getvalue().splitlines() if "finishing" in line] == [
+        "sft: 24/24 (100%), loss 0.5, finishing"
+    ]
+
+
+def test_a_step_that_a_look_ahead_refuses_is_named_and_the_one_about_to_train_has_not_failed(
+    here: Path, sealed: Callable[..., Plan], clock: Clock
+) -> None:
+    plan, stream = sealed("chat", "pairs"), io.StringIO()
+    display, table = Lines(stream), LiveTable(Console(file=io.StringIO()))
+    for shown in (display, table):
+        shown.planned(plan, list(plan.steps.values()))
+        shown.started(plan.steps["sft"])
+        shown.refused(plan.steps["dpo"], plan.steps["sft"])
+    assert stream.getvalue().splitlines()[-1] == "dpo: would fail as it is; stopped before sft trains"
+    assert table.steps["sft"].state == "waiting" and table.steps["dpo"].state == "failed"
+    table.__exit__()
+
+
 def test_time_left_is_measured_from_where_a_resumed_step_began(
     here: Path, sealed: Callable[..., Plan], clock: Clock
 ) -> None:
