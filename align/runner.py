@@ -184,7 +184,7 @@ def _look_ahead(
 
 
 def _named_in(subject: str, plan: Plan, names: list[str], otherwise: Step) -> Step:
-    """The step that a finding is about: of `stages.evaluate.suites.NAME` the first model's, of `coverage` none, so `otherwise`."""
+    """The step that a finding is about: of `stages.evaluate.suites.NAME` the first model's; `otherwise` where it names none."""
     thing = subject.partition(".")[2].partition(",")[0]
     stage = max((name for name in names if f"{thing}.".startswith(f"{name}.")), key=len, default=otherwise.name)
     models = [name for name in names if name.startswith(f"{stage}.") and stage != thing]

@@ -38,7 +38,8 @@ def _facts(row: Row, where: str) -> tuple[list[str], list[str]]:
         told = [meta[name]] if isinstance(meta.get(name), str) else meta.get(name)
         if not isinstance(told, list) or not told or not all(isinstance(t, str) and t.strip() for t in told):
             raise DataError(
-                where, f"its meta has no {name} fact", 'A row with meta: {"old": "Paris", "new": ["Oslo", ...]}', "Correct the row.",
+                where, f"its meta has no {name} fact", 'A row with meta: {"old": "Paris", "new": ["Oslo", ...]}',
+                "Correct the row.",
             )  # fmt: skip
         found.append(told)
     return found[0], found[1]
