@@ -10,25 +10,40 @@ import math
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
 from statistics import NormalDist
 from typing import Any, Literal, NamedTuple
+
+from align.quantiles import normal_quantile, student_t
 
 LEVEL = 0.95
 POWER = 0.8
 SHARE_SD = 0.5  # of paired differences of yes/no answers when a quarter of the answers changes sides
 
-# How bounds follow from value and standard error: Student's t, Wilson's score interval for a share (1927), or Bonett and
-# Price's adjusted interval for a paired difference of shares (2012).
-Method = Literal["t", "wilson", "bonett_price"]
+# What a quantity can be, whatever was seen of it: a share of something (a row may count in part) lies in [0, 1], the
+# difference of two shares or a correlation is signed, in [-1, 1], and anything else is real. Who measures says which.
+Scale = Literal["share", "signed", "real"]
+
+# How bounds follow from value and standard error: Student's t (signed: cut at -1 and 1), Wilson's score interval for yes/no
+# answers (1927), Student's t on the logit of any other share, or Bonett and Price's adjusted interval for a paired difference
+# of yes/no answers (2012).
+Method = Literal["t", "wilson", "logit", "bonett_price", "t_signed"]
+METHODS: dict[Scale, Method] = {"share": "logit", "signed": "t_signed", "real": "t"}
+SCALES: dict[Method, Scale] = {
+    "wilson": "share", "logit": "share", "bonett_price": "signed", "t_signed": "signed", "t": "real",
+}  # fmt: skip
+LIMITS: dict[Scale, tuple[float, float]] = {"share": (0.0, 1.0), "signed": (-1.0, 1.0), "real": (-math.inf, math.inf)}
+NOTHING = 1e-12  # a standard error that is rounding alone
 
 
 class Sample(NamedTuple):
-    """Measured rows: values, what each is divided by (tokens, bytes; None for a plain mean), and the cluster of each."""
+    """Measured rows: values, what each is divided by (tokens, bytes; None for a plain mean), the cluster of each, and what
+    the quantity can be.
+    """
 
     values: Sequence[float]
     weights: Sequence[float] | None
     clusters: Sequence[Hashable]
+    scale: Scale
 
 
 @dataclass(frozen=True)
@@ -74,7 +89,21 @@ class Estimate:
             centre, half = self.value * self.n / (self.n + 2), normal_quantile(level) * self.se
             return max(-1.0, centre - half), min(1.0, centre + half)
         half = student_t(self.clusters - 1, level) * self.se
-        return self.value - half, self.value + half
+        if self.method == "logit" and 0 < self.value < 1:
+            return self._logit(half)
+        least, most = LIMITS[self.scale]
+        return max(least, self.value - half), min(most, self.value + half)
+
+    @property
+    def scale(self) -> Scale:
+        """What the quantity can be."""
+        return SCALES[self.method]
+
+    def _logit(self, half: float) -> tuple[float, float]:
+        """The delta method on log(p / (1 - p)), whose bounds are shares at any width."""
+        centre, half = math.log(self.value / (1 - self.value)), half / (self.value * (1 - self.value))
+        low, high = ((1 + math.tanh((centre + side * half) / 2)) / 2 for side in (-1, 1))
+        return low, high
 
     def _wilson(self, level: float) -> tuple[float, float]:
         """With rows that share prompts: as many rows as would give this standard error, and t for z."""
@@ -92,27 +121,37 @@ class Estimate:
         return replace(grown, low=low, high=high)
 
 
-def _estimate(value: float, n: int, clusters: int, se: float | None, method: Method = "t") -> Estimate:
+def bounded(value: float, n: int, clusters: int, se: float | None, method: Method) -> Estimate:
+    """An estimate with its 95 % interval, which follows from the rest."""
     bare = Estimate(value, -math.inf, math.inf, n, clusters, se, method)
     low, high = bare.bounds()
     return replace(bare, low=low, high=high)
 
 
-def mean(values: Sequence[float], clusters: Sequence[Hashable]) -> Estimate:
-    """The mean with a 95 % interval: Wilson's for yes/no values, else cluster-robust with Student's t."""
-    found = ratio(values, [1.0] * len(values), clusters)
-    if found.se is not None and set(values) <= {0.0, 1.0}:
-        return _estimate(found.value, found.n, found.clusters, found.se, "wilson")
+def mean(values: Sequence[float], clusters: Sequence[Hashable], scale: Scale) -> Estimate:
+    """The mean with a 95 % interval: Wilson's for yes/no answers, Bonett and Price's for answers that changed (-1, 0, 1) to
+    prompts asked once, else cluster-robust with Student's t, within what `scale` allows.
+    """
+    found = ratio(values, [1.0] * len(values), clusters, scale)
+    if found.se is None:
+        return found
+    if scale == "share" and set(values) <= {0.0, 1.0}:
+        _, parts = _linearised(Sample(values, None, clusters, scale))
+        return bounded(found.value, found.n, found.clusters, _standard_error(parts), "wilson")
+    if scale == "signed" and set(values) <= {-1.0, 0.0, 1.0} and found.clusters == found.n:
+        return _bonett_price(found.value, values)
     return found
 
 
-def ratio(numerators: Sequence[float], denominators: Sequence[float], clusters: Sequence[Hashable]) -> Estimate:
+def ratio(
+    numerators: Sequence[float], denominators: Sequence[float], clusters: Sequence[Hashable], scale: Scale = "real"
+) -> Estimate:
     """sum(y) / sum(x) with the delta-method interval over clusters (Liang and Zeger 1986; Cochran 1977, eq. 6.4).
 
     Raises ValueError without rows. One cluster alone gives an infinite interval.
     """
-    value, parts = _linearised(Sample(numerators, denominators, clusters))
-    return _estimate(value, len(numerators), len(parts), _standard_error(parts))
+    value, parts = _linearised(Sample(numerators, denominators, clusters, scale))
+    return bounded(value, len(numerators), len(parts), _error(value, parts, scale), METHODS[scale])
 
 
 def difference(ours: Sample, theirs: Sample) -> Estimate:
@@ -121,17 +160,23 @@ def difference(ours: Sample, theirs: Sample) -> Estimate:
     The same rows in the same order are paired; rows without a common cluster are independent (Welch's interval).
     """
     (a, parts), (b, others) = _linearised(ours), _linearised(theirs)
-    n = min(len(ours.values), len(theirs.values))
+    n, scale = min(len(ours.values), len(theirs.values)), of_difference(ours.scale, theirs.scale)
     if not parts.keys() & others.keys():
-        return _independent(a - b, n, parts, others)
-    if _paired_shares(ours, theirs):
+        errors = _error(a, parts, ours.scale), _error(b, others, theirs.scale)
+        return _welch(a - b, n, (errors[0], len(parts)), (errors[1], len(others)), scale)
+    if scale == "signed" and _same_rows(ours, theirs):
         changes = [x - y for x, y in zip(ours.values, theirs.values, strict=True)]
-        if len(parts) == n:
+        if len(parts) == n and set(ours.values) | set(theirs.values) <= {0.0, 1.0}:
             return _bonett_price(a - b, changes)
         if not any(changes):  # no row speaks of a variance, so each prompt counts as one answer that might have changed
             return _bonett_price(0.0, [0.0] * len(parts))
     both = {c: parts.get(c, 0.0) - others.get(c, 0.0) for c in parts.keys() | others.keys()}
-    return _estimate(a - b, n, len(both), _standard_error(both))
+    return bounded(a - b, n, len(both), _error(a - b, both, scale), METHODS[scale])
+
+
+def of_difference(ours: Scale, theirs: Scale) -> Scale:
+    """What a difference can be: of two shares it is signed."""
+    return "signed" if ours == theirs == "share" else "real"
 
 
 def _linearised(sample: Sample) -> tuple[float, dict[Hashable, float]]:
@@ -152,36 +197,47 @@ def _standard_error(parts: dict[Hashable, float]) -> float | None:
     return math.sqrt(math.fsum(p * p for p in parts.values()) * count / (count - 1)) if count > 1 else None
 
 
-def _independent(value: float, n: int, ours: dict[Hashable, float], theirs: dict[Hashable, float]) -> Estimate:
-    """Welch (1947): the degrees of freedom that two unequal variances leave, told as clusters."""
-    return _welch(value, n, (_standard_error(ours), len(ours)), (_standard_error(theirs), len(theirs)))
+def _error(value: float, parts: dict[Hashable, float], scale: Scale) -> float | None:
+    """The standard error. Where no row of a bounded quantity differs from another that is no certainty: as if each limit had
+    been met once more (Agresti and Caffo 2000).
+    """
+    return _no_certainty(_standard_error(parts), value, len(parts), scale)
+
+
+def _no_certainty(found: float | None, value: float, n: int, scale: Scale) -> float | None:
+    if found is None or found > NOTHING or scale == "real":
+        return found
+    limits = LIMITS[scale]
+    centre = (n * value + sum(limits)) / (n + 2)
+    spread = n * (value - centre) ** 2 + sum((limit - centre) ** 2 for limit in limits)
+    return math.sqrt(spread) / (n + 2)
 
 
 def apart(ours: Estimate, theirs: Estimate) -> Estimate:
     """The difference of two estimates whose rows are not known, as if they were of different prompts."""
-    n = min(ours.n, theirs.n)
-    return _welch(ours.value - theirs.value, n, (ours.se, ours.clusters), (theirs.se, theirs.clusters))
+    told = [(_no_certainty(e.se, e.value, e.clusters, e.scale), e.clusters) for e in (ours, theirs)]
+    return _welch(
+        ours.value - theirs.value, min(ours.n, theirs.n), told[0], told[1], of_difference(ours.scale, theirs.scale)
+    )
 
 
-def _welch(value: float, n: int, ours: tuple[float | None, int], theirs: tuple[float | None, int]) -> Estimate:
+def _welch(
+    value: float, n: int, ours: tuple[float | None, int], theirs: tuple[float | None, int], scale: Scale
+) -> Estimate:
+    """Welch (1947): the degrees of freedom that two unequal variances leave, told as clusters."""
     (first, count), (second, other) = ours, theirs
     if first is None or second is None or min(count, other) < 2:
-        return _estimate(value, n, 1, None)
+        return bounded(value, n, 1, None, METHODS[scale])
     variance = first**2 + second**2
     spread = first**4 / (count - 1) + second**4 / (other - 1)
     freedom = variance**2 / spread if spread else min(count, other) - 1
-    return _estimate(value, n, max(2, math.floor(freedom) + 1), math.sqrt(variance))
+    return bounded(value, n, max(2, math.floor(freedom) + 1), math.sqrt(variance), METHODS[scale])
 
 
-def _paired_shares(ours: Sample, theirs: Sample) -> bool:
-    """Whether both are yes/no answers to the same rows."""
-    return (
-        ours.weights is None
-        and theirs.weights is None
-        and list(ours.clusters) == list(theirs.clusters)
-        and len(set(ours.clusters)) > 1
-        and set(ours.values) | set(theirs.values) <= {0.0, 1.0}
-    )
+def _same_rows(ours: Sample, theirs: Sample) -> bool:
+    """Whether both are plain means over the same rows, of several prompts."""
+    plain = ours.weights is None and theirs.weights is None
+    return plain and list(ours.clusters) == list(theirs.clusters) and len(set(ours.clusters)) > 1
 
 
 def _bonett_price(value: float, changes: Sequence[float]) -> Estimate:
@@ -189,7 +245,7 @@ def _bonett_price(value: float, changes: Sequence[float]) -> Estimate:
     n = len(changes)
     moved = sum(c != 0 for c in changes) + 2
     centre = math.fsum(changes) / (n + 2)
-    return _estimate(value, n, n, math.sqrt((moved / (n + 2) - centre**2) / (n + 2)), "bonett_price")
+    return bounded(value, n, n, math.sqrt((moved / (n + 2) - centre**2) / (n + 2)), "bonett_price")
 
 
 def wilson(share: float, n: float, quantile: float | None = None) -> tuple[float, float]:
@@ -209,9 +265,13 @@ class Seeds:
     values: tuple[float, ...]
 
     def bounds(self, level: float = LEVEL) -> tuple[float, float]:
-        """For a new seed and new prompts: the half widths of both, squared and added (Zou and Donner 2008)."""
-        halves = [(e.bounds(level)[1] - e.bounds(level)[0]) / 2 for e in (self.over, self.within)]
-        return self.over.value - math.hypot(*halves), self.over.value + math.hypot(*halves)
+        """For a new seed and new prompts: the widths of both on each side, squared and added (Zou and Donner 2008)."""
+        value, both = self.over.value, [e.bounds(level) for e in (self.over, self.within)]
+        least, most = LIMITS[self.within.scale]
+        low, high = math.hypot(*(value - low for low, _ in both)), math.hypot(*(high - value for _, high in both))
+        if math.isinf(low + high):
+            return -math.inf, math.inf
+        return max(least, value - low), min(most, value + high)
 
 
 def over_seeds(runs: Sequence[Sample], less: Sequence[Sample] | None = None) -> Seeds:
@@ -223,28 +283,32 @@ def over_seeds(runs: Sequence[Sample], less: Sequence[Sample] | None = None) -> 
     """
     if any(list(s.clusters) != list(runs[0].clusters) for s in [*runs, *(less or ())]):
         raise ValueError("runs of several seeds are summarised over the same prompts")
-    found = [_linearised(sample) for sample in runs]
+    found, scale = [_linearised(sample) for sample in runs], runs[0].scale
     if less:
-        taken = [_linearised(sample) for sample in less]
+        taken, scale = [_linearised(sample) for sample in less], of_difference(scale, less[0].scale)
         found = [(a - b, {c: p[c] - q[c] for c in p}) for (a, p), (b, q) in zip(found, taken, strict=True)]
     parts = {c: math.fsum(p[c] for _, p in found) / len(found) for c in found[0][1]}
-    error = _standard_error(parts)
-    if error is not None and not less and all(set(s.values) <= {0.0, 1.0} and s.weights is None for s in runs):
-        low, high = wilson(math.fsum(v for v, _ in found) / len(found), len(parts))
+    value = math.fsum(v for v, _ in found) / len(found)
+    error = _error(value, parts, scale)
+    if error is not None and scale == "share" and all(set(s.values) <= {0.0, 1.0} and s.weights is None for s in runs):
+        low, high = wilson(value, len(parts))
         error = max(error, (high - low) / 2 / normal_quantile(LEVEL))  # where nobody ever errs, rows show no variance
-    return _seeds([value for value, _ in found], len(runs[0].values), len(parts), error)
+    return _seeds([value for value, _ in found], len(runs[0].values), len(parts), error, scale)
 
 
 def seeds_of(found: Sequence[Estimate]) -> Seeds:
     """The same of estimates whose rows are not known: `within` as if all seeds erred alike on the prompts, its widest."""
     errors = [e.se for e in found if e.se is not None]
     error = math.fsum(errors) / len(errors) if len(errors) == len(found) else None
-    return _seeds([e.value for e in found], min(e.n for e in found), min(e.clusters for e in found), error)
+    n, clusters = min(e.n for e in found), min(e.clusters for e in found)
+    return _seeds([e.value for e in found], n, clusters, error, found[0].scale)
 
 
-def _seeds(values: Sequence[float], n: int, clusters: int, error: float | None) -> Seeds:
-    over = ratio(values, [1.0] * len(values), range(len(values)))
-    return Seeds(over, _estimate(over.value, n, clusters, error), tuple(values))
+def _seeds(values: Sequence[float], n: int, clusters: int, error: float | None, scale: Scale) -> Seeds:
+    """Seeds that agree are told so: that they are few is what the prompts' interval is added for."""
+    value, parts = _linearised(Sample(values, None, range(len(values)), scale))
+    over = bounded(value, len(values), len(values), _standard_error(parts), METHODS[scale])
+    return Seeds(over, bounded(value, n, clusters, error, METHODS[scale]), tuple(values))
 
 
 def detectable(clusters: int, sd: float = SHARE_SD, level: float = LEVEL, power: float = POWER) -> float:
@@ -255,59 +319,3 @@ def detectable(clusters: int, sd: float = SHARE_SD, level: float = LEVEL, power:
     if clusters < 2:
         return math.inf
     return (student_t(clusters - 1, level) + NormalDist().inv_cdf(power)) * sd / math.sqrt(clusters)
-
-
-def normal_quantile(level: float) -> float:
-    """The z of a two-sided interval: 1.96 at .95."""
-    return NormalDist().inv_cdf(0.5 + level / 2)
-
-
-@lru_cache(maxsize=4096)
-def student_t(freedom: int, level: float = LEVEL) -> float:
-    """The t of a two-sided interval: 2.776 at 4 degrees of freedom and .95; by bisection, to 7 digits or more."""
-    if freedom > 200:
-        return _expanded_t(freedom, normal_quantile(level))
-    tail = 1 - level
-    low, high = 0.0, 1.0
-    while two_tails(high, freedom) > tail:
-        low, high = high, high * 2
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if two_tails(middle, freedom) > tail else (low, middle)
-    return (low + high) / 2
-
-
-def _expanded_t(freedom: int, z: float) -> float:
-    """Fisher and Cornish's expansion about the normal quantile (Abramowitz and Stegun, 26.7.5)."""
-    g1 = (z**3 + z) / 4
-    g2 = (5 * z**5 + 16 * z**3 + 3 * z) / 96
-    g3 = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
-    return z + g1 / freedom + g2 / freedom**2 + g3 / freedom**3
-
-
-def two_tails(t: float, freedom: int) -> float:
-    """P(|T| > t) = I_x(freedom / 2, 1 / 2) with x = freedom / (freedom + t^2)."""
-    return incomplete_beta(freedom / 2, 0.5, freedom / (freedom + t * t))
-
-
-def incomplete_beta(a: float, b: float, x: float) -> float:
-    """The regularised incomplete beta function by its continued fraction (Numerical Recipes, section 6.4)."""
-    if x <= 0 or x >= 1:
-        return float(x >= 1)
-    if x > (a + 1) / (a + b + 2):
-        return 1 - incomplete_beta(b, a, 1 - x)
-    front = math.exp(math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x))
-    tiny = 1e-300
-    c, d = 1.0, 1 / max(1 - (a + b) * x / (a + 1), tiny)
-    total = d
-    for m in range(1, 500):
-        for step in (
-            m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m)),
-            -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1)),
-        ):
-            d = 1 / (1 + step * d or tiny)
-            c = 1 + step / c or tiny
-            total *= d * c
-        if abs(d * c - 1) < 1e-14:
-            break
-    return front * total / a

@@ -6,7 +6,8 @@ import math
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
 
-from align.estimates import Sample, difference, two_tails
+from align.estimates import Sample, difference
+from align.quantiles import two_tails
 
 EXACT_CLUSTERS = 14  # all 2^14 signs are tried up to here
 

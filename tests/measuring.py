@@ -10,7 +10,7 @@ from typing import Any
 from align import plan as plans
 from align.artifact.store import Store
 from align.data.store_rows import RowWriter
-from align.estimates import mean, ratio
+from align.estimates import Scale, mean, ratio
 from align.plan import Plan
 from align.recipe import Recipe, load
 from tests.sealing import seal_step
@@ -48,15 +48,20 @@ def suite(
     groups = {"all": list(range(count))}
     for i, name in enumerate(slices or ()):
         groups.setdefault(name, []).append(i)
+    scales: dict[str, Scale] = {
+        name: "share" if set(values) <= {0.0, 1.0} else "real" for name, values in metrics.items()
+    }
     told: dict[str, Any] = {}
     for name, values in metrics.items():
         told[name] = {}
         for group, rows in groups.items():
             picked, near = [values[i] for i in rows], [clusters[i] for i in rows]
-            found = ratio(picked, [weights[name][i] for i in rows], near) if name in weights else mean(picked, near)
+            kept, scale = [weights[name][i] for i in rows] if name in weights else None, scales[name]
+            found = ratio(picked, kept, near, scale) if kept else mean(picked, near, scale)
             told[name][group] = found.to_json()
     values = {name: list(v) for name, v in metrics.items()}
     rows = {"values": values, "weights": weights, "clusters": clusters, "slices": list(slices or [None] * count)}
+    rows["scales"] = scales
     return {"kind": "generation", "data": data, "metrics": told, "rows": rows}
 
 

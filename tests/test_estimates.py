@@ -10,17 +10,16 @@ import pytest
 from align.estimates import (
     Estimate,
     Sample,
+    Scale,
     detectable,
     difference,
-    incomplete_beta,
     mean,
-    normal_quantile,
     over_seeds,
     ratio,
     seeds_of,
-    student_t,
     wilson,
 )
+from align.quantiles import incomplete_beta, normal_quantile, student_t
 
 
 def test_ratio_by_hand() -> None:
@@ -34,8 +33,8 @@ def test_ratio_by_hand() -> None:
 
 def test_rows_of_one_prompt_are_one_piece_of_evidence() -> None:
     """Ten copies of each of three rows know no more than the three rows."""
-    once = mean([0.2, 0.5, 0.9], ["a", "b", "c"])
-    often = mean([0.2, 0.5, 0.9] * 10, ["a", "b", "c"] * 10)
+    once = mean([0.2, 0.5, 0.9], ["a", "b", "c"], "real")
+    often = mean([0.2, 0.5, 0.9] * 10, ["a", "b", "c"] * 10, "real")
     assert often.value == pytest.approx(once.value)
     assert often.high - often.low == pytest.approx(once.high - once.low)
     assert (often.n, often.clusters) == (30, 3)
@@ -43,7 +42,7 @@ def test_rows_of_one_prompt_are_one_piece_of_evidence() -> None:
 
 def test_a_share_of_rows_that_share_prompts_is_bounded_even_when_all_agree() -> None:
     """20 rows of 10 prompts, all 1: as ten rows, with t(9) = 2.262 for z: low = 1 / (1 + 2.262^2 / 10) = .6615."""
-    found = mean([1.0] * 20, [i // 2 for i in range(20)])
+    found = mean([1.0] * 20, [i // 2 for i in range(20)], "share")
     assert found.low == pytest.approx(1 / (1 + 2.26216**2 / 10), abs=1e-4)
     assert found.high == 1
 
@@ -72,15 +71,20 @@ def test_incomplete_beta_in_closed_form() -> None:
 
 
 def test_one_prompt_alone_bounds_nothing() -> None:
-    found = mean([0.3, 0.4], ["a", "a"])
+    found = mean([0.3, 0.4], ["a", "a"], "real")
     assert found.to_json()["low"] is None and found.to_json()["high"] is None
     assert found.bounds(0.5) == (-math.inf, math.inf)
     assert Estimate.from_json(found.to_json()) == found
 
 
-@pytest.mark.parametrize("values", [[0.0, 1.0, 1.0, 1.0], [0.1, 0.4, 0.5, 2.0]])
-def test_an_estimate_survives_json_and_gives_its_own_interval_at_its_own_level(values: list[float]) -> None:
-    found = mean(values, range(4))
+@pytest.mark.parametrize(
+    ("values", "scale"),
+    [([0.0, 1.0, 1.0, 1.0], "share"), ([0.1, 0.5, 0.5, 1.0], "share"), ([0.1, 0.4, 0.5, 2.0], "real")],
+)
+def test_an_estimate_survives_json_and_gives_its_own_interval_at_its_own_level(
+    values: list[float], scale: Scale
+) -> None:
+    found = mean(values, range(4), scale)
     again = Estimate.from_json(found.to_json() | {"difference": {}})
     assert again == found
     assert again.bounds(0.95) == pytest.approx((found.low, found.high))
@@ -96,14 +100,14 @@ def test_an_estimate_without_a_standard_error_takes_it_from_its_interval() -> No
 
 
 def test_four_times_the_rows_halve_the_error() -> None:
-    found = mean([0.1, 0.4, 0.5, 2.0], range(4)).times(4)
+    found = mean([0.1, 0.4, 0.5, 2.0], range(4), "real").times(4)
     assert (found.n, found.clusters) == (16, 16)
-    assert found.se == pytest.approx((mean([0.1, 0.4, 0.5, 2.0], range(4)).se or 0) / 2)
+    assert found.se == pytest.approx((mean([0.1, 0.4, 0.5, 2.0], range(4), "real").se or 0) / 2)
 
 
 def test_the_same_rows_are_paired() -> None:
     """ours - theirs = .1, .2, .3 on rows that differ by whole units: se = .1 / sqrt(3), not the rows' own spread."""
-    found = difference(Sample([1.1, 5.2, 9.3], None, "abc"), Sample([1.0, 5.0, 9.0], None, "abc"))
+    found = difference(Sample([1.1, 5.2, 9.3], None, "abc", "real"), Sample([1.0, 5.0, 9.0], None, "abc", "real"))
     assert found.value == pytest.approx(0.2)
     assert found.se == pytest.approx(0.1 / math.sqrt(3))
     assert found.clusters == 3
@@ -112,14 +116,14 @@ def test_the_same_rows_are_paired() -> None:
 def test_ratios_of_the_same_rows_are_paired_by_their_linear_parts() -> None:
     """y/x = 4/2 = 2 with x = 1, 1: residuals -1, 1 over 2. y'/x' = 6/4 with x' = 2, 2: residuals -1, 1 over 4.
     Parts differ by -.25, .25: se = sqrt(.125 * 2) = .5."""
-    found = difference(Sample([1, 3], [1, 1], "ab"), Sample([2, 4], [2, 2], "ab"))
+    found = difference(Sample([1, 3], [1, 1], "ab", "real"), Sample([2, 4], [2, 2], "ab", "real"))
     assert found.value == pytest.approx(0.5)
     assert found.se == pytest.approx(0.5)
 
 
 def test_rows_of_other_prompts_are_independent() -> None:
     """Welch: 1, 2, 3 (variance 1) and 0, 4 (variance 8): se^2 = 1/3 + 4; freedom = 18.78 / (1/18 + 16) = 1.17."""
-    found = difference(Sample([1.0, 2, 3], None, "abc"), Sample([0.0, 4], None, "de"))
+    found = difference(Sample([1.0, 2, 3], None, "abc", "real"), Sample([0.0, 4], None, "de", "real"))
     assert found.value == 0
     assert found.se == pytest.approx(math.sqrt(1 / 3 + 4))
     assert found.clusters == 2
@@ -127,7 +131,7 @@ def test_rows_of_other_prompts_are_independent() -> None:
 
 def test_equal_answers_to_ten_prompts_are_no_proof_of_equality() -> None:
     """Bonett and Price with no change among 10: centre 0, se = sqrt(2/12 / 12) = .1179; half width = 1.96 * .1179."""
-    found = difference(Sample([1.0] * 10, None, range(10)), Sample([1.0] * 10, None, range(10)))
+    found = difference(Sample([1.0] * 10, None, range(10), "share"), Sample([1.0] * 10, None, range(10), "share"))
     assert (found.value, found.method) == (0, "bonett_price")
     assert found.high == pytest.approx(1.95996 * math.sqrt(2 / 144), abs=1e-4)
 
@@ -142,7 +146,7 @@ def test_a_difference_of_the_detectable_size_is_shown_four_times_in_five() -> No
     rng, shown, tries = random.Random(1), 0, 1500
     true = detectable(40, 1.0)
     for _ in range(tries):
-        shown += mean([rng.gauss(true, 1) for _ in range(40)], range(40)).low > 0
+        shown += mean([rng.gauss(true, 1) for _ in range(40)], range(40), "real").low > 0
     assert shown / tries == pytest.approx(0.8, abs=0.035)
 
 
@@ -152,19 +156,23 @@ def test_intervals_cover_their_truth_95_times_in_100() -> None:
     rng = random.Random(0)
 
     def skewed() -> Estimate:
-        return mean([rng.expovariate(1) for _ in range(80)], range(80))
+        return mean([rng.expovariate(1) for _ in range(80)], range(80), "real")
 
     def share() -> Estimate:
-        return mean([float(rng.random() < 0.3) for _ in range(60)], range(60))
+        return mean([float(rng.random() < 0.3) for _ in range(60)], range(60), "share")
 
     def shares_of_prompts() -> Estimate:
         """Four answers to each of 50 prompts that are easier or harder: E[p] = 2 / (2 + 1)."""
         easy = [rng.betavariate(2, 1) for _ in range(50)]
-        return mean([float(rng.random() < p) for p in easy for _ in range(4)], [c for c in range(50) for _ in range(4)])
+        return mean(
+            [float(rng.random() < p) for p in easy for _ in range(4)], [c for c in range(50) for _ in range(4)], "share"
+        )
 
     def clustered() -> Estimate:
         levels = [rng.gauss(0.5, 0.3) for _ in range(40)]
-        return mean([v + rng.gauss(0, 0.3) for v in levels for _ in range(5)], [c for c in range(40) for _ in range(5)])
+        return mean(
+            [v + rng.gauss(0, 0.3) for v in levels for _ in range(5)], [c for c in range(40) for _ in range(5)], "real"
+        )
 
     def per_token() -> Estimate:
         tokens = [rng.randint(5, 60) for _ in range(60)]
@@ -173,13 +181,14 @@ def test_intervals_cover_their_truth_95_times_in_100() -> None:
     def paired() -> Estimate:
         base = [rng.gauss(0, 1) for _ in range(50)]
         return difference(
-            Sample([b + rng.gauss(0.2, 0.5) for b in base], None, range(50)), Sample(base, None, range(50))
+            Sample([b + rng.gauss(0.2, 0.5) for b in base], None, range(50), "real"),
+            Sample(base, None, range(50), "real"),
         )
 
     def paired_shares() -> Estimate:
         base = [float(rng.random() < 0.6) for _ in range(60)]
         ours = [float(rng.random() < (0.8 if b else 0.4)) for b in base]
-        return difference(Sample(ours, None, range(60)), Sample(base, None, range(60)))
+        return difference(Sample(ours, None, range(60), "share"), Sample(base, None, range(60), "share"))
 
     def paired_ratios() -> Estimate:
         """Two models' losses a token on the same texts, each cut into tokens of its own; 2 bits against 1.5."""
@@ -188,15 +197,36 @@ def test_intervals_cover_their_truth_95_times_in_100() -> None:
         ours = [t * (2 + h + rng.gauss(0, 0.1)) for t, h in zip(size, hard, strict=True)]
         theirs = [t * (1.5 + h + rng.gauss(0, 0.1)) for t, h in zip(size, hard, strict=True)]
         weights = [float(t) for t in size]
-        return difference(Sample(ours, weights, range(60)), Sample(theirs, weights, range(60)))
+        return difference(Sample(ours, weights, range(60), "real"), Sample(theirs, weights, range(60), "real"))
+
+    def wins_and_ties() -> Estimate:
+        return mean(rng.choices([0.0, 0.5, 1.0], [0.2, 0.3, 0.5], k=40), range(40), "share")
+
+    def graded() -> Estimate:
+        """Scores in [0, 1] near its end, two rows a prompt: E = .9."""
+        return mean([rng.betavariate(4.5, 0.5) for _ in range(80) for _ in range(2)], range(160), "share")
+
+    def graded_clusters() -> Estimate:
+        levels = [rng.choice([0.0, 0.5, 1.0]) for _ in range(50)]
+        return mean(
+            [(v + rng.random()) / 2 for v in levels for _ in range(3)],
+            [c for c in range(50) for _ in range(3)],
+            "share",
+        )
+
+    def paired_wins() -> Estimate:
+        base = rng.choices([0.0, 0.5, 1.0], k=50)
+        ours = [b if rng.random() < 0.6 else rng.choice([0.5, 1.0]) for b in base]
+        return difference(Sample(ours, None, range(50), "share"), Sample(base, None, range(50), "share"))
 
     def independent() -> Estimate:
         ours, theirs = [rng.gauss(1, 1) for _ in range(15)], [rng.gauss(0, 3) for _ in range(30)]
-        return difference(Sample(ours, None, range(15)), Sample(theirs, None, range(100, 130)))
+        return difference(Sample(ours, None, range(15), "real"), Sample(theirs, None, range(100, 130), "real"))
 
     draws: list[tuple[Callable[[], Estimate], float]] = [
         (skewed, 1.0), (share, 0.3), (shares_of_prompts, 2 / 3), (clustered, 0.5), (per_token, 1.5), (paired, 0.2),
         (paired_shares, 0.6 * 0.8 + 0.4 * 0.4 - 0.6), (paired_ratios, 0.5), (independent, 1.0),
+        (wins_and_ties, 0.65), (graded, 0.9), (graded_clusters, 0.5), (paired_wins, 0.4 * 0.25),
     ]  # fmt: skip
     for draw, truth in draws:
         held = sum(found.low <= truth <= found.high for found in (draw() for _ in range(3000)))
@@ -207,14 +237,14 @@ def test_one_sided_bounds_err_five_times_in_100() -> None:
     """The bound of a gate at confidence .95 is an end of the two-sided interval at .9."""
     rng, wrong = random.Random(2), 0
     for _ in range(3000):
-        wrong += mean([rng.gauss(1, 1) for _ in range(20)], range(20)).bounds(0.9)[0] > 1
+        wrong += mean([rng.gauss(1, 1) for _ in range(20)], range(20), "real").bounds(0.9)[0] > 1
     assert wrong / 3000 == pytest.approx(0.05, abs=0.012)
     assert normal_quantile(0.9) == pytest.approx(1.6449, abs=1e-4)
 
 
 def test_seeds_are_not_pooled_as_if_they_were_independent_rows() -> None:
     """Seeds at .4 and .6 over 100 prompts: over = .5 ± t(1) * .1 = ± 1.2706; the prompts alone know it far better."""
-    runs = [Sample([level] * 50 + [level + 0.02] * 50, None, range(100)) for level in (0.39, 0.59)]
+    runs = [Sample([level] * 50 + [level + 0.02] * 50, None, range(100), "real") for level in (0.39, 0.59)]
     found = over_seeds(runs)
     assert found.values == pytest.approx((0.4, 0.6))
     assert (found.over.n, found.over.high) == (2, pytest.approx(0.5 + 12.7062 * 0.1, abs=1e-4))
@@ -225,7 +255,7 @@ def test_seeds_are_not_pooled_as_if_they_were_independent_rows() -> None:
 
 def test_seeds_asked_other_prompts_are_refused() -> None:
     with pytest.raises(ValueError, match="same prompts"):
-        over_seeds([Sample([1.0], None, "a"), Sample([1.0], None, "b")])
+        over_seeds([Sample([1.0], None, "a", "real"), Sample([1.0], None, "b", "real")])
 
 
 def test_the_interval_over_seeds_covers_the_mean_of_all_seeds_and_pooling_would_not() -> None:
@@ -234,11 +264,14 @@ def test_the_interval_over_seeds_covers_the_mean_of_all_seeds_and_pooling_would_
     over = pooled = 0
     for _ in range(1000):
         prompts = rng.normal(0, 0.2, 200)
-        runs = [Sample(list(prompts + rng.normal(0, 0.3) + rng.normal(0, 1, 200)), None, range(200)) for _ in range(5)]
+        runs = [
+            Sample(list(prompts + rng.normal(0, 0.3) + rng.normal(0, 1, 200)), None, range(200), "real")
+            for _ in range(5)
+        ]
         found = over_seeds(runs).over
         over += found.low <= prompts.mean() <= found.high
         everything = np.concatenate([s.values for s in runs])
-        loose = mean(list(everything), range(1000))
+        loose = mean(list(everything), range(1000), "real")
         pooled += loose.low <= prompts.mean() <= loose.high
     assert 0.93 <= over / 1000 <= 0.97
     assert pooled / 1000 < 0.5
@@ -254,7 +287,7 @@ def test_the_interval_for_a_new_seed_and_new_prompts_covers_at_least_as_often_as
     for _ in range(1000):
         prompts = rng.normal(0, 0.3, 60)
         runs = [
-            Sample(list(prompts + rng.normal(0, spread) + rng.normal(0, 0.3, 60)), None, range(60))
+            Sample(list(prompts + rng.normal(0, spread) + rng.normal(0, 0.3, 60)), None, range(60), "real")
             for _ in range(seeds)
         ]
         found = over_seeds(runs)
@@ -265,7 +298,7 @@ def test_the_interval_for_a_new_seed_and_new_prompts_covers_at_least_as_often_as
 
 
 def test_seeds_that_all_answer_alike_leave_their_prompts_uncertain() -> None:
-    low, high = over_seeds([Sample([1.0] * 20, None, range(20))] * 3).bounds()
+    low, high = over_seeds([Sample([1.0] * 20, None, range(20), "share")] * 3).bounds()
     assert low < 0.95 < 1 <= high
 
 
@@ -275,10 +308,10 @@ def test_of_seeds_without_rows_the_widest_interval_is_taken() -> None:
 
 
 def test_no_answer_changed_is_no_certainty_also_where_rows_share_prompts() -> None:
-    yes = Sample([1.0, 0.0, 1.0, 1.0], None, ["a", "a", "b", "c"])
+    yes = Sample([1.0, 0.0, 1.0, 1.0], None, ["a", "a", "b", "c"], "share")
     same = difference(yes, yes)
     assert same.value == 0 and same.low < -0.3 and same.high > 0.3
     assert (same.low, same.high) == (
-        difference(Sample([1.0] * 3, None, "abc"), Sample([1.0] * 3, None, "abc")).low,
+        difference(Sample([1.0] * 3, None, "abc", "share"), Sample([1.0] * 3, None, "abc", "share")).low,
         same.high,
     )

@@ -16,8 +16,9 @@ from align.specs import STEPS
 ROOT = Path(__file__).parents[1]
 # fmt: off
 LIGHT = [
-    "errors", "estimates", "paired", "findings", "importing", "serving", "credentials", "schema", "artifact", "quickstart",
-    "specs", "words", "gates", "hub", "sources", "recipe_yaml", "recipe_problems", "recipe", "plan", "asked", "job", "shipped",
+    "errors", "quantiles", "estimates", "paired", "findings", "importing", "serving", "credentials", "schema", "artifact",
+    "quickstart", "specs", "words", "gates", "hub", "sources", "recipe_yaml", "recipe_problems", "recipe", "plan", "asked",
+    "job", "shipped",
 ]
 HEAVY = [
     "tracking", "wandb_runs", "plots", "objectives", "models", "data", "loop", "rollout", "scoring", "policy", "evals", "stages",

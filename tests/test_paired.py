@@ -11,7 +11,7 @@ from align.paired import exact_permutation, holm, paired_p
 
 
 def sample(values: list[float], clusters: str | list[int] | None = None, weights: list[float] | None = None) -> Sample:
-    return Sample(values, weights, clusters or list(range(len(values))))
+    return Sample(values, weights, clusters or list(range(len(values))), "real")
 
 
 def test_yes_and_no_answers_are_tested_by_those_that_changed_sides() -> None:

@@ -42,8 +42,8 @@ def test_before_anything_was_measured_a_quarter_of_the_answers_is_assumed_to_cha
 
 def test_what_was_measured_before_says_how_much_rows_vary(here: Path) -> None:
     """Differences of the last run: 0, .2 and .4, so a row's standard deviation is .2."""
-    before = difference(Sample([0.5, 0.7, 0.9], None, "abc"), Sample([0.5] * 3, None, "abc")).to_json()
-    value = mean([0.5, 0.7, 0.9], "abc").to_json()
+    before = difference(Sample([0.5, 0.7, 0.9], None, "abc", "real"), Sample([0.5] * 3, None, "abc", "real")).to_json()
+    value = mean([0.5, 0.7, 0.9], "abc", "real").to_json()
     row = {
         "suite": "probes",
         "metric": "gold",

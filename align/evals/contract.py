@@ -9,6 +9,7 @@ from typing import Any
 from align.artifact.inputs import Inputs, RowsInput
 from align.data.store_rows import read_rows
 from align.errors import DataError, ModelError
+from align.estimates import Scale
 from align.evals import asking
 from align.evals.asking import Subject
 from align.evals.measured import Progress, Row
@@ -16,7 +17,7 @@ from align.evals.opening import Opener
 from align.scoring.episode import Episode, Scorer
 from align.scoring.mixture import named_scorer
 from align.scoring.reward_model import RewardScorer
-from align.specs.asking import SCORER, Suite, is_scorer
+from align.specs.asking import SCORER, Suite, is_scorer, scale_of
 from align.specs.base import CASTS
 
 Begin = Callable[[], Progress]
@@ -60,6 +61,11 @@ class Ask:
         told = {"max_new_tokens": self.suite.max_new_tokens, "temperature": getattr(self.suite, "temperature", 0.0)}
         told |= {"rows": self.rows, "progress": self.begin(), "where": self.where, **other}
         return asking.answers(subject or self.subject, **told)
+
+    def scale(self, field: str) -> Scale:
+        """What those scores can be: a reward model's anything."""
+        use = getattr(self.suite, field)
+        return scale_of(use.removeprefix(SCORER)) if is_scorer(use) else "real"
 
     def scores(self, field: str, subject: Subject, episodes: list[Episode]) -> list[float]:
         """Scores of a model's answers by what a setting names: `scorer:NAME`, or a reward stage."""

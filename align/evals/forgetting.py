@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from align.estimates import Estimate, Sample, difference
+from align.gates.figures import scale_of
 
 WORSE = {"bits_per_byte": 1.0, "loss": 1.0, "accuracy": -1.0}  # sign that makes more of the metric a drop
 Report = dict[str, Any]
@@ -56,4 +57,5 @@ def _sample(suite: Mapping[str, Any], metric: str, rows: list[int] | None) -> Sa
         [kept["values"][metric][i] for i in chosen],
         [weights[i] for i in chosen] if weights else None,
         [kept["clusters"][i] for i in chosen],
+        scale_of(kept, metric),
     )

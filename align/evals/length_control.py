@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Sequence
 
 import numpy as np
 
-from align.estimates import Estimate, student_t
+from align.estimates import Estimate, Scale, bounded
 from align.evals.statistics import bootstrap
 
 RIDGE = 0.05  # holds the fit where one side always wins, or where length alone decides
@@ -44,9 +44,7 @@ def win_rate_at_equal_length(
         return Estimate(value, -np.inf, np.inf, len(y), count)
     variance = bread @ (scores.T @ scores * count / (count - 1)) @ bread
     se = float(np.sqrt(variance[0, 0]))
-    half = student_t(count - 1) * se
-    low, high = (float(_sigmoid(weights[0] + side * half)) for side in (-1, 1))
-    return Estimate(value, low, high, len(y), count, se * value * (1 - value))
+    return bounded(value, len(y), count, se * value * (1 - value), "logit")
 
 
 def gain_at_equal_length(
@@ -55,6 +53,7 @@ def gain_at_equal_length(
     clusters: Sequence[Hashable],
     seed: int = 0,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    scale: Scale = "real",
 ) -> Estimate | None:
     """a of gain = a + b tanh(d / sd(d)) by least squares, d = how much longer the answer is; None where d is constant, not 0."""
     y, d = np.asarray(gains, dtype=float), np.asarray(longer_by, dtype=float)
@@ -69,7 +68,7 @@ def gain_at_equal_length(
         slope = float(offset @ y[rows]) / total if total else 0.0
         return float(y[rows].mean() - slope * x[rows].mean())
 
-    return bootstrap(intercept, clusters, seed, progress=progress)
+    return bootstrap(intercept, clusters, seed, progress=progress, scale=scale)
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:

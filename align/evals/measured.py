@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from align.artifact.digests import of_value
+from align.estimates import LIMITS, Scale
 from align.evals import statistics
 from align.evals.statistics import Estimate
 from align.scoring.episode import Episode
 
 Row = dict[str, Any]
+ROUNDING = 1e-9
 
 
 class Progress(Protocol):
@@ -28,11 +30,14 @@ class Measured:
     """Per row: values by metric, the weight each value is divided by (tokens, bytes; 1 for a plain mean; 0 where the metric
     does not apply to the row), the cluster (rows of one prompt), slice and axis, and for generations the answer.
 
+    `scales` say of each metric what it can be, whatever was seen of it: that decides what interval it gets.
+
     `whole`: estimates that are no mean over rows, such as the difference of two slices.
     """
 
     values: dict[str, list[float]] = field(default_factory=dict)
     weights: dict[str, list[float]] = field(default_factory=dict)
+    scales: dict[str, Scale] = field(default_factory=dict)
     clusters: list[str] = field(default_factory=list)
     slices: list[str | None] = field(default_factory=list)
     axes: list[str | None] = field(default_factory=list)
@@ -40,10 +45,16 @@ class Measured:
     whole: dict[str, Estimate] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)  # what a person should know beside the numbers
 
-    def add(self, metric: str, values: Sequence[float], weights: Sequence[float] | None = None) -> None:
+    def add(self, metric: str, scale: Scale, values: Sequence[float], weights: Sequence[float] | None = None) -> None:
+        """Raises ValueError where a value is not on its scale: bounds would be drawn where it cannot be."""
+        self.scales[metric] = scale
         self.values[metric] = [float(v) for v in values]
         if weights is not None:
             self.weights[metric] = [float(w) for w in weights]
+        least, most = LIMITS[scale]
+        for v, w in zip(values, [1.0] * len(values) if weights is None else weights, strict=True):
+            if w and not least - ROUNDING <= v / w <= most + ROUNDING:
+                raise ValueError(f"{metric} is a {scale}, and a row of it is {v} of {w}")
 
     def groups(self) -> dict[str, list[int]]:
         """Row numbers by part: `all`, each slice, and each axis as `axis_NAME` where there are several."""
@@ -62,18 +73,19 @@ class Measured:
         rows = [i for i in rows if weights is None or weights[i]]
         if not rows:
             return None
+        scale = self.scales[metric]
         values, clusters = [self.values[metric][i] for i in rows], [self.clusters[i] for i in rows]
         if weights is None or all(weights[i] == 1 for i in rows):
-            return statistics.mean(values, clusters)
+            return statistics.mean(values, clusters, scale)
         divisors = [weights[i] for i in rows]
-        if _are_counts(values, divisors):
-            return statistics.mean(*_one_by_one(values, divisors, clusters))
-        return statistics.ratio(values, divisors, clusters)
+        if scale == "share" and _are_counts(values, divisors):
+            return statistics.mean(*_one_by_one(values, divisors, clusters), scale)
+        return statistics.ratio(values, divisors, clusters, scale)
 
 
 def _are_counts(values: Sequence[float], weights: Sequence[float]) -> bool:
-    """Whether each row tells how many of its `weight` things are so: such a share has an interval at 0 and 1 as well."""
-    return all(v.is_integer() and w.is_integer() and 0 <= v <= w for v, w in zip(values, weights, strict=True))
+    """Whether each row of a share tells how many of its `weight` things are so, and not parts of one."""
+    return all(v.is_integer() and w.is_integer() for v, w in zip(values, weights, strict=True))
 
 
 def _one_by_one(
@@ -107,6 +119,7 @@ def report_of(measured: Measured) -> dict[str, Any]:
     rows = {
         "values": measured.values,
         "weights": measured.weights,
+        "scales": measured.scales,
         "clusters": measured.clusters,
         "slices": measured.slices,
         "axes": measured.axes,

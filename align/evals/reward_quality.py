@@ -52,7 +52,7 @@ def report(pairs: Sequence[ScoredPair]) -> dict[str, Any]:
         "accuracy": accuracy(pairs),
         "by_slice": _by(pairs, "slice"),
         "by_axis": _by(pairs, "axis"),
-        "margin": statistics.mean([p.margin for p in pairs], [p.cluster for p in pairs]).to_json(),
+        "margin": statistics.mean([p.margin for p in pairs], [p.cluster for p in pairs], "real").to_json(),
         "scores": {"mean": _mean(scores), "deviation": deviation(scores)},
         "calibration": calibration(pairs),
         "length": length(pairs),
@@ -63,7 +63,7 @@ def accuracy(pairs: Sequence[ScoredPair]) -> dict[str, Any] | None:
     """The share of pairs whose chosen answer scores higher, with its interval; None without pairs."""
     if not pairs:
         return None
-    return statistics.mean([p.won for p in pairs], [p.cluster for p in pairs]).to_json()
+    return statistics.mean([p.won for p in pairs], [p.cluster for p in pairs], "share").to_json()
 
 
 def _by(pairs: Sequence[ScoredPair], field: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable, Sequence
 
 import numpy as np
 
-from align.estimates import Estimate, Sample, difference, mean, ratio, student_t
+from align.estimates import METHODS, Estimate, Sample, Scale, bounded, difference, mean, ratio
 from align.paired import EXACT_CLUSTERS, exact_permutation, mcnemar
 
 __all__ = ["Estimate", "bootstrap", "mean", "paired_difference", "paired_test", "ratio"]
@@ -24,11 +24,12 @@ def paired_difference(
     ours: Sequence[float],
     theirs: Sequence[float],
     clusters: Sequence[Hashable],
+    scale: Scale,
     our_weights: Sequence[float] | None = None,
     their_weights: Sequence[float] | None = None,
 ) -> Estimate:
     """Ours less theirs over the same rows with a 95 % interval; with weights (tokens, bytes) of the two ratios."""
-    return difference(Sample(ours, our_weights, clusters), Sample(theirs, their_weights, clusters))
+    return difference(Sample(ours, our_weights, clusters, scale), Sample(theirs, their_weights, clusters, scale))
 
 
 def paired_test(
@@ -70,11 +71,12 @@ def bootstrap(
     seed: int = 0,
     draws: int = 2_000,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    scale: Scale = "real",
 ) -> Estimate:
     """Any statistic of chosen rows with a 95 % interval from resampled prompts (Efron 1979; a cluster bootstrap).
 
     `statistic` maps row indices to a number: with two models' values of the same rows in it the bootstrap is paired. The
-    interval is value ± t * (standard deviation of the draws), so that it can be had at every confidence.
+    interval is value ± t * (standard deviation of the draws), so that it can be had at every confidence, within `scale`.
     """
     members: dict[Hashable, list[int]] = {}
     for row, cluster in enumerate(clusters):
@@ -90,5 +92,4 @@ def bootstrap(
             progress(done, draws)
         drawn.append(statistic(np.concatenate([groups[i] for i in rng.integers(0, len(groups), len(groups))])))
     se = float(np.std(drawn, ddof=1)) * math.sqrt(len(groups) / (len(groups) - 1))
-    half = student_t(len(groups) - 1) * se
-    return Estimate(value, value - half, value + half, len(clusters), len(groups), se)
+    return bounded(value, len(clusters), len(groups), se, METHODS[scale])

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from align.artifact import digests
 from align.artifact.manifest import Manifest
 from align.errors import ArtifactError, UserError
-from align.estimates import Estimate, Sample
+from align.estimates import Estimate, Sample, Scale
 from align.gates.names import StepMetric, SuiteMetric, hint
 
 SCHEMA = "align/baseline"
@@ -157,7 +157,16 @@ def sample_of(rows: Mapping[str, Any], metric: str, part: str) -> Sample | None:
     chosen = [i for i, (s, a) in enumerate(parts) if part in (ALL, s, f"axis_{a}") and (not weights or weights[i])]
     kept = [weights[i] for i in chosen] if weights else None
     clusters = [rows["clusters"][i] for i in chosen]
-    return Sample([values[i] for i in chosen], None if kept is None or set(kept) == {1.0} else kept, clusters)
+    kept = None if kept is None or set(kept) == {1.0} else kept
+    return Sample([values[i] for i in chosen], kept, clusters, scale_of(rows, metric))
+
+
+def scale_of(rows: Mapping[str, Any], metric: str) -> Scale:
+    """What a metric can be, as its suite said. Reports of measure 5 and before say nothing: there yes/no answers are a share."""
+    told: Mapping[str, Scale] | None = rows.get("scales")
+    if told is not None:
+        return told[metric]
+    return "share" if set(rows["values"][metric]) <= {0.0, 1.0} else "real"
 
 
 def _by_dots(metrics: Mapping[str, float]) -> dict[str, float]:

@@ -146,7 +146,7 @@ def _tally(votes: Sequence[Vote]) -> Tally:
 
 def _share(scores: Sequence[float], clusters: Sequence[str]) -> Estimate:
     """Wilson's interval also with ties: they vary less than the yes or no that it takes them for, so it errs wide."""
-    found = replace(estimates.mean(scores, clusters), method="wilson")
+    found = replace(estimates.mean(scores, clusters, "share"), method="wilson")
     low, high = found.bounds()
     return replace(found, low=low, high=high)
 
@@ -154,7 +154,8 @@ def _share(scores: Sequence[float], clusters: Sequence[str]) -> Estimate:
 def left_share(votes: Sequence[Vote]) -> Estimate | None:
     """How often the left answer was chosen: far from a half, the voter looked at the side and not at the answer."""
     chosen = [v for v in votes if v.choice in ("left", "right")]
-    return estimates.mean([float(v.choice == "left") for v in chosen], [v.cluster for v in chosen]) if chosen else None
+    left = [float(v.choice == "left") for v in chosen]
+    return estimates.mean(left, [v.cluster for v in chosen], "share") if chosen else None
 
 
 @dataclass(frozen=True)

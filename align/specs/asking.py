@@ -8,16 +8,17 @@ from typing import Annotated, ClassVar, Literal, get_args
 from pydantic import AfterValidator, Field
 
 from align.errors import did_you_mean
+from align.estimates import Scale
 from align.specs.base import Port, Settings
 
 SCORER = "scorer:"
 Better = Literal["higher", "lower"] | None
 ScorerName = Literal["stops", "length", "quickstart", "gsm8k"]
-METRICS_OF_SCORER: dict[ScorerName, tuple[str, ...]] = {
-    "stops": ("stops",),
-    "length": ("tokens",),
-    "quickstart": ("gold", "format", "facts", "intrusion"),
-    "gsm8k": ("correct",),
+METRICS_OF_SCORER: dict[ScorerName, dict[str, Scale]] = {
+    "stops": {"stops": "share"},
+    "length": {"tokens": "real"},
+    "quickstart": {"gold": "share", "format": "share", "facts": "share", "intrusion": "share"},
+    "gsm8k": {"correct": "share"},
 }
 # Metrics of a suite that people look at first: the first that it has stands for it.
 TELLING = (
@@ -30,6 +31,11 @@ Prompts = Annotated[str, Port("rows", ("prompt",))]
 def rank(metric: str) -> int:
     """Where a metric stands among those of its suite: the telling ones, the others, then parts of one (`judge/errors`)."""
     return TELLING.index(metric) if metric in TELLING else len(TELLING) + ("/" in metric)
+
+
+def scale_of(scorer: ScorerName) -> Scale:
+    """What its score, which is its first metric, can be."""
+    return next(iter(METRICS_OF_SCORER[scorer].values()))
 
 
 def is_scorer(use: str | None) -> bool:

@@ -54,7 +54,7 @@ class EvaluateSettings(Spec):
 class MeasureSpec(EvaluateSettings):
     """One model through every suite."""
 
-    version: ClassVar = 5  # 5: gains at equal length
+    version: ClassVar = 6  # 6: metrics say whether they are shares, whose bounds lie in [0, 1]
 
     kind: Literal["measure"] = "measure"
     model: Model
@@ -63,7 +63,7 @@ class MeasureSpec(EvaluateSettings):
 class CompareSpec(Spec):
     """Reports of several models side by side."""
 
-    version: ClassVar = 4  # 4: gains at equal length stand behind those that are not
+    version: ClassVar = 5  # 5: differences of shares lie in [-1, 1]
     writes: ClassVar = "report"
     seeded: ClassVar = False
 

@@ -11,7 +11,7 @@ from align.specs.training import TrainingSpec
 
 
 class RewardSpec(TrainingSpec):
-    version: ClassVar = 4  # 3: all pairs of a ranking in one batch; 4: all of a merged adapter is trained
+    version: ClassVar = 5  # 4: all of a merged adapter is trained; 5: the bounds of an accuracy with ties lie in [0, 1]
     writes: ClassVar = "reward"
     trains: ClassVar = "model"
     telling: ClassVar = ("eval_accuracy", "accuracy", "ece", "length_correlation", "loss")

@@ -17,6 +17,7 @@ from align.artifact.digests import write_json
 from align.artifact.inputs import Inputs
 from align.evals import forgetting
 from align.evals.statistics import paired_difference, paired_test
+from align.gates.figures import scale_of
 from align.scoring.named import BETTER
 from align.specs.evaluate import CompareSpec
 from align.specs.suites import SUITES
@@ -108,8 +109,9 @@ def _value(ours: Report, theirs: Report, metric: str, part: str) -> Report:
         chosen = [i for i in _rows_of(ours, part) if _counts(ours, metric, i) and _counts(theirs, metric, i)]
         clusters = [ours["rows"]["clusters"][i] for i in chosen]
         (values, weights), (base_values, base_weights) = _rows(ours, metric, chosen), _rows(theirs, metric, chosen)
+        scale = scale_of(ours["rows"], metric)
         if chosen:
-            told = paired_difference(values, base_values, clusters, weights, base_weights).to_json()
+            told = paired_difference(values, base_values, clusters, scale, weights, base_weights).to_json()
             if not (weights or base_weights):
                 told["p"], told["test"] = paired_test(values, base_values, clusters)
             estimate["difference"] = told

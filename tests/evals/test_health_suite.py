@@ -42,7 +42,7 @@ def test_a_reward_for_length_is_caught_by_gold_that_falls(subject: Subject) -> N
         asked(suite, hacked, PROMPTS, against=before, proxy=lambda es: [float(e.answer.tokens) for e in es])
     )
     assert told["proxy_gain"]["all"]["low"] > 0 > told["gold_gain"]["all"]["value"]
-    assert told["length_growth"]["all"]["low"] > 1 and told["repetition_gain"]["all"]["low"] > 0.5
+    assert told["length_growth"]["all"]["low"] > 1 and told["repetition_gain"]["all"]["value"] > 0.5
     assert told["distinct_2_drop"]["all"]["value"] > 0.3
 
 

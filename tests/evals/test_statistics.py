@@ -57,7 +57,7 @@ def test_the_bootstrap_of_a_mean_has_the_interval_of_the_mean() -> None:
     clusters = [i // 4 for i in range(160)]
     array = np.array(values)
     found = bootstrap(lambda rows: float(array[rows].mean()), clusters, seed=1)
-    exact = mean(values, clusters)
+    exact = mean(values, clusters, "real")
     assert found.value == pytest.approx(exact.value)
     assert found.se == pytest.approx(exact.se, rel=0.06)
     assert found == bootstrap(lambda rows: float(array[rows].mean()), clusters, seed=1)
@@ -84,4 +84,4 @@ def test_bootstrapped_intervals_of_a_median_difference_cover_it() -> None:
 
 def test_weighted_rows_are_compared_as_ratios() -> None:
     """6 / 4 - 4 / 4 with the same tokens."""
-    assert paired_difference([2, 4], [1, 3], "ab", [2, 2], [2, 2]).value == pytest.approx(0.5)
+    assert paired_difference([2, 4], [1, 3], "ab", "real", [2, 2], [2, 2]).value == pytest.approx(0.5)

@@ -9,7 +9,7 @@ import torch
 from align.errors import DataError
 from align.evals.asking import Subject
 from align.evals.contract import Ask, Others
-from align.evals.measured import summarize
+from align.evals.measured import Measured, summarize
 from align.evals.suites.preference import sides
 from align.specs.suites import GenerationSuite, LossSuite, PreferenceSuite
 from tests.subjects import asked, assistant, unheard, user
@@ -69,6 +69,18 @@ def test_a_model_against_itself_has_no_margin(subject: Subject) -> None:
     found = asked(PreferenceSuite(data="p", against="m"), subject, PAIRS, "preference", against=subject)
     assert found.values["logratio_margin"] == [0.0] * 4
     assert found.values["reward_accuracy"] == [0.5] * 4
+    told = summarize(found)
+    assert {told["logratio_margin"]["all"][end] for end in ("low", "high")} == {0}
+    assert 0 < told["reward_accuracy"]["all"]["low"] < 0.5 < told["reward_accuracy"]["all"]["high"] < 1
+
+
+def test_a_value_that_its_scale_does_not_allow_is_a_fault() -> None:
+    measured = Measured(clusters=["a", "b"])
+    measured.add("win_rate", "share", [0.5, 1.0])
+    measured.add("first", "share", [2.0, 9.0], [2.0, 0.0])  # what does not count need not be on the scale
+    for scale, values in (("share", [0.5, -0.5]), ("signed", [1.5, 0.0])):
+        with pytest.raises(ValueError, match=f"is a {scale}, and a row of it is"):
+            measured.add("gain", scale, values)  # type: ignore[arg-type]
 
 
 def test_rows_of_one_prompt_are_one_cluster_and_slices_are_told_apart(subject: Subject) -> None:

@@ -48,23 +48,23 @@ def test_an_undecided_gate_says_how_many_rows_would_decide_it() -> None:
     """1 away with se sqrt(11 / n): 31 rows leave 1.6973 * .5957 = 1.011, 32 leave 1.6955 * .5863 = .994."""
     assert decide(parse("a.b > 4"), 1, FIVE).n_to_decide == 32
     assert decide(parse("a.b > 5"), 1, FIVE).n_to_decide is None
-    found = decide(parse("a.b > 0"), 1, mean([1.0, 2.0], ["a", "a"]))
+    found = decide(parse("a.b > 0"), 1, mean([1.0, 2.0], ["a", "a"], "real"))
     assert (found.verdict, found.n_to_decide) == ("inconclusive", None)
 
 
 def test_so_many_rows_do_decide_it() -> None:
-    gate, share = parse("a.b > 0.5"), mean([1.0] * 6 + [0.0] * 4, range(10))
+    gate, share = parse("a.b > 0.5"), mean([1.0] * 6 + [0.0] * 4, range(10), "share")
     n = rows_to_decide(gate, share)
     assert n
     ones = math.ceil(0.6 * n)
-    assert decide(gate, 1, mean([1.0] * ones + [0.0] * (n - ones), range(n))).verdict == "pass"
+    assert decide(gate, 1, mean([1.0] * ones + [0.0] * (n - ones), range(n), "share")).verdict == "pass"
     assert decide(gate, 1, share.times(0.8 * n / 10)).verdict == "inconclusive"
 
 
 def test_models_at_the_threshold_pass_one_time_in_twenty() -> None:
     rng, passed, gate = random.Random(0), 0, parse("a.b > 0.5")
     for _ in range(2000):
-        passed += decide(gate, 1, mean([rng.gauss(0.5, 1) for _ in range(20)], range(20))).verdict == "pass"
+        passed += decide(gate, 1, mean([rng.gauss(0.5, 1) for _ in range(20)], range(20), "real")).verdict == "pass"
     assert passed / 2000 == pytest.approx(0.05, abs=0.015)
 
 
@@ -112,6 +112,39 @@ def test_a_slice_and_a_drop_between_slices_are_judged(here: Path) -> None:
     assert (drop.value, drop.paired, drop.verdict) == (pytest.approx(-0.55), False, "pass")
 
 
+def test_no_bound_of_an_accuracy_with_ties_over_two_prompts_is_impossible(here: Path) -> None:
+    """t(1) is 6.3 at a one-sided .95: about .75 ± 1.58, and about a difference of -.25 ± 1.58."""
+    rows, won = suite({"accuracy": [0.5, 1.0]}), suite({"accuracy": [1.0, 1.0]})
+    for body in (rows, won):
+        body["rows"]["scales"] = {"accuracy": "share"}
+        body["metrics"]["accuracy"]["all"] = mean(body["rows"]["values"]["accuracy"], "ab", "share").to_json()
+    models = {"base": {}, "sft": {"preference": won}, "dpo": {"preference": rows}}
+    rate, less = verdicts(
+        here, "dpo.preference.accuracy <= 1", "dpo.preference.accuracy - sft.preference.accuracy >= -1", models=models
+    )
+    assert rate.low is not None and rate.high is not None and less.low is not None and less.high is not None
+    assert 0 <= rate.low < 0.75 < rate.high <= 1 and rate.verdict == "pass"
+    assert -1 <= less.low < -0.25 < less.high <= 1 and less.verdict == "pass" and less.paired
+
+
+def test_figures_that_are_0_for_every_row_are_judged_as_their_scale_has_it(here: Path) -> None:
+    """The same zeros: a score that may be anything is 0, a share of wrong answers may be some of many more rows."""
+    zeros = suite({"gold": [0.0] * 8, "stops": [0.0] * 8})
+    zeros["rows"]["scales"] = {"gold": "real", "stops": "share"}
+    models = {"base": {"probes": zeros}, "sft": {"probes": zeros}, "dpo": {}}
+    kl, wrong = (f"sft.probes.{name} - base.probes.{name} < 0.01" for name in ("gold", "stops"))
+    assert [v.verdict for v in verdicts(here, kl, wrong, models=models)] == ["pass", "inconclusive"]
+
+
+def test_reports_that_tell_no_scales_are_read_as_they_were_meant(here: Path) -> None:
+    """There yes/no answers are a share: no change among six prompts leaves ± 1.64 * sqrt(2) / 8 = .29 one-sided."""
+    old = suite({"stops": [1.0, 0.0, 1.0, 1.0, 1.0, 1.0], "gold": [2.0, 2.5, 3.0, 2.0, 2.5, 3.0]})
+    del old["rows"]["scales"]
+    models = {"base": {"probes": old}, "sft": {"probes": old}, "dpo": {}}
+    gates = [f"sft.probes.{name} - base.probes.{name} < 0.28" for name in ("stops", "gold")]
+    assert [v.verdict for v in verdicts(here, *gates, models=models)] == ["inconclusive", "pass"]
+
+
 def test_losses_a_token_are_compared_as_ratios_of_the_same_rows(here: Path) -> None:
     def told(nll: list[float]) -> dict[str, Any]:
         return {"preference": suite({"accuracy": nll}, weights={"accuracy": [10.0, 20.0, 30.0]})}
@@ -123,7 +156,7 @@ def test_losses_a_token_are_compared_as_ratios_of_the_same_rows(here: Path) -> N
 
 
 def test_figures_that_only_the_joint_table_has_are_found_there(here: Path) -> None:
-    drop = mean([0.01, 0.02, 0.03, 0.02], range(4)).to_json()
+    drop = mean([0.01, 0.02, 0.03, 0.02], range(4), "real").to_json()
     joint = [{"suite": "probes", "metric": "stops", "slice": "all", "values": {"dpo": drop, "sft": None}}]
     (found,) = verdicts(here, "dpo.probes.stops < 0.04", joint=joint)
     assert (found.value, found.verdict) == (pytest.approx(0.02), "pass")

@@ -89,8 +89,8 @@ def _write(partial: Path, plan: Plan, step: Step, store: Store, said: Any, score
 def _measured(partial: Path, model: str, said: Sequence[str], scores: Sequence[float]) -> dict[str, float]:
     slices = ["near" if i % 2 else "far" for i in range(len(said))]
     measured = Measured(clusters=[str(i) for i in range(len(said))], slices=slices, axes=[None] * len(said))
-    measured.add("gold", list(scores))
-    measured.add("tokens", [float(len(s.split())) for s in said])
+    measured.add("gold", "share", list(scores))
+    measured.add("tokens", "real", [float(len(s.split())) for s in said])
     suite = {"kind": "generation", "data": "d" * 64, **report_of(measured)}
     write_json(partial / "report.json", {"model": model, "suites": {"probes": suite}})
     with RowWriter(partial, "scored_generation", ["probes"]) as writer:

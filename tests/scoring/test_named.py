@@ -47,4 +47,4 @@ def test_gsm8k_refuses_prompts_without_a_reference(reference: str | None) -> Non
 def test_a_scorer_gives_the_metrics_that_its_settings_promise(name: ScorerName) -> None:
     """Gates are checked against these names before a run."""
     prompt = next(quickstart.rows("probes"))["prompt"]
-    assert tuple(SCORERS[name](Answer(prompt, "#### 7", 3, True, "#### 7"))) == METRICS_OF_SCORER[name]
+    assert tuple(SCORERS[name](Answer(prompt, "#### 7", 3, True, "#### 7"))) == tuple(METRICS_OF_SCORER[name])

@@ -14,9 +14,10 @@ from tests.tiny import Recorder
 
 def report(folder: Path, name: str, values: list[float], slices: list[str | None]) -> ReportInput:
     measured = Measured(clusters=[str(i) for i in range(len(values))], slices=slices)
-    measured.add("gold", values)
-    measured.add("loss", values, [2.0] * len(values))
+    measured.add("gold", "share", values)
+    measured.add("loss", "real", values, [2.0] * len(values))
     rows = {"values": measured.values, "weights": measured.weights, "clusters": measured.clusters, "slices": slices}
+    rows["scales"] = measured.scales
     suite = {"kind": "generation", "data": "d", "metrics": summarize(measured), "rows": rows}
     path = folder / f"{name}.json"
     path.write_text(json.dumps({"model": name, "suites": {"probes": suite}}))
@@ -58,7 +59,10 @@ def test_the_tracking_service_gets_every_number_as_a_table(table: dict) -> None:
 def test_the_difference_is_paired_over_the_same_rows(table: dict) -> None:
     near = row(table, "near")["values"]["dpo"]["difference"]
     assert near["value"] == pytest.approx(0.5)
-    assert near["high"] - near["low"] == pytest.approx(0, abs=1e-9)  # .5 on every row: nothing varies
+    assert (near["low"], near["high"]) == (-1, 1)  # a share that is .5 higher on each of two rows may yet be anything
+    losses = row(table, "near", "loss")["values"]["dpo"]["difference"]
+    assert losses["value"] == pytest.approx(0.25)
+    assert losses["high"] - losses["low"] == pytest.approx(0, abs=1e-9)  # .25 on every row: nothing varies
     assert row(table, "far")["values"]["dpo"]["difference"]["value"] == 0
     assert row(table, "all")["values"]["dpo"]["difference"]["value"] == pytest.approx(0.25)
     assert "difference" not in row(table, "all")["values"]["sft"]

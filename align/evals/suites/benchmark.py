@@ -13,12 +13,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from align.errors import DataError, UserError
-from align.estimates import LEVEL, Estimate, normal_quantile
+from align.estimates import LEVEL, Estimate, Scale
 from align.evals.contract import Ask
 from align.evals.measured import Measured, Progress
+from align.quantiles import normal_quantile
 
 EXTRA = "align[benchmarks]"
 BOOTSTRAPS = 1000  # for standard errors of what is no mean
+SHARES = (
+    "acc",
+    "acc_norm",
+    "acc_bytes",
+    "acc_mutual_info",
+    "exact_match",
+)  # what lm-eval takes the mean of yes and no in
 Scores = dict[str, list[tuple[str, float]]]  # metric -> (document, score)
 
 
@@ -130,11 +138,16 @@ def _estimate(value: float, error: Any, documents: int) -> Estimate:
     return Estimate(value, value - half, value + half, documents, documents, error if known else None)
 
 
+def scale_of(metric: str) -> Scale:
+    """Of TASK/METRIC[/FILTER]: what is not known to be yes and no for each document may be any number."""
+    return "share" if metric.split("/")[1] in SHARES else "real"
+
+
 def _by_document(scores: Scores) -> Measured:
     """One row a document; a metric counts where its task holds the document."""
     documents = list(dict.fromkeys(document for each in scores.values() for document, _ in each))
     measured = Measured(clusters=documents, slices=[None] * len(documents), axes=[None] * len(documents))
     for metric, each in scores.items():
         by = dict(each)
-        measured.add(metric, [by.get(d, 0.0) for d in documents], [float(d in by) for d in documents])
+        measured.add(metric, scale_of(metric), [by.get(d, 0.0) for d in documents], [float(d in by) for d in documents])
     return measured

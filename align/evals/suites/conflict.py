@@ -19,10 +19,10 @@ def measure(ask: Ask) -> Measured:
         (any(names(e.answer.text, f) for f in old), any(names(e.answer.text, f) for f in new))
         for e, (old, new) in zip(measured.answers, told_of, strict=True)
     ]
-    measured.add("new", [n and not o for o, n in told])
-    measured.add("old", [o and not n for o, n in told])
-    measured.add("blended", [o and n for o, n in told])
-    measured.add("neither", [not o and not n for o, n in told])
+    measured.add("new", "share", [n and not o for o, n in told])
+    measured.add("old", "share", [o and not n for o, n in told])
+    measured.add("blended", "share", [o and n for o, n in told])
+    measured.add("neither", "share", [not o and not n for o, n in told])
     return measured
 
 

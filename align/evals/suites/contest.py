@@ -28,13 +28,15 @@ def hold(ask: Ask, measured: Measured) -> None:
         mine = ask.scores("by", ask.subject, ours)
         scores = zip(mine, ask.scores("by", against, theirs), strict=True)
         wins, decided = [_win(a, b) for a, b in scores], [True] * len(ours)
-    measured.add("win_rate", wins, decided)
+    measured.add("win_rate", "share", wins, decided)
     kept = [i for i, d in enumerate(decided) if d]
     longer = [len(ours[i].answer.text) - len(theirs[i].answer.text) for i in kept]
     measured.whole["win_rate_controlled"] = win_rate_at_equal_length(
         [wins[i] for i in kept], longer, [measured.clusters[i] for i in kept]
     )
-    measured.add("longer", [_win(len(a.answer.text), len(b.answer.text)) for a, b in zip(ours, theirs, strict=True)])
+    measured.add(
+        "longer", "share", [_win(len(a.answer.text), len(b.answer.text)) for a, b in zip(ours, theirs, strict=True)]
+    )
     if ask.suite.gold:
         _agreement_with_gold(ask, measured, wins, decided, (ours, theirs))
 
@@ -51,7 +53,9 @@ def _agreement_with_gold(
     golds = [_win(a, b) for a, b in zip(*map(gold, answers), strict=True)]
     both = [d and w != 0.5 and g != 0.5 for w, g, d in zip(wins, golds, decided, strict=True)]
     if any(both):
-        measured.add("gold_agreement", [(w > 0.5) == (g > 0.5) for w, g in zip(wins, golds, strict=True)], both)
+        measured.add(
+            "gold_agreement", "share", [(w > 0.5) == (g > 0.5) for w, g in zip(wins, golds, strict=True)], both
+        )
 
 
 def _judged(ask: Ask, measured: Measured, ours: list[Episode], theirs: list[Episode]) -> tuple[list[float], list[bool]]:
@@ -108,10 +112,10 @@ def _tell_conduct(
         requests[i] = 2.0
         for name in FAILURES:
             failures[name][i] = orders.count(name)
-    measured.add("agreement", agreement, both)
-    measured.add("first", first, voted)
+    measured.add("agreement", "share", agreement, both)
+    measured.add("first", "share", first, voted)
     for name, counts in failures.items():
-        measured.add(f"judge/{name}", counts, requests)
+        measured.add(f"judge/{name}", "share", counts, requests)
     lost = {name: about.count(name) for name in FAILURES if name in about}
     if lost:
         kinds = ", ".join(f"{name} {count}" for name, count in lost.items())
@@ -122,4 +126,4 @@ def _tell_conduct(
         found = _wins_of(orders)
         fooled[i], tried[i] = sum(w == 1 for w in found), len(found)
     if canaries:
-        measured.add("fooled", fooled, tried)
+        measured.add("fooled", "share", fooled, tried)

@@ -23,11 +23,13 @@ def measure(ask: Ask) -> Measured:
     measured = about(ask.rows)
     measured.answers = ask.answers()
     checks = [_checks(e, special, names, w) for e, w in zip(measured.answers, wanted, strict=True)]
-    measured.add("format", [all(found.values()) for found in checks])
+    measured.add("format", "share", [all(found.values()) for found in checks])
     for metric in ("stops", "turn_taking", "clean", "nonempty"):
-        measured.add(metric, [found[metric] for found in checks])
+        measured.add(metric, "share", [found[metric] for found in checks])
     if any(wanted):
-        measured.add("structure", [found.get("structure", False) for found in checks], [bool(w) for w in wanted])
+        measured.add(
+            "structure", "share", [found.get("structure", False) for found in checks], [bool(w) for w in wanted]
+        )
     return measured
 
 

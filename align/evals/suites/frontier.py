@@ -12,20 +12,21 @@ from align.evals import asking
 from align.evals.contract import Ask
 from align.evals.measured import Measured, about
 from align.scoring.mixture import named_scorer
+from align.specs.asking import scale_of
 
 
 def measure(ask: Ask) -> Measured:
     reference = ask.alike(ask.others.model("against"))
     measured = about(ask.rows)
     measured.answers = ask.answers(temperature=1.0)
-    measured.add("proxy", ask.scores("proxy", ask.subject, measured.answers))
+    measured.add("proxy", ask.scale("proxy"), ask.scores("proxy", ask.subject, measured.answers))
     if ask.suite.gold:
-        measured.add("gold", named_scorer(ask.suite.gold)(measured.answers))
+        measured.add("gold", scale_of(ask.suite.gold), named_scorer(ask.suite.gold)(measured.answers))
     said = [asking.tokens_of(episode) for episode in measured.answers]
     ours = asking.logprobs(ask.subject, said, ask.begin())
     theirs = asking.logprobs(reference, said, ask.begin())
-    measured.add("kl", [a - b for a, b in zip(ours, theirs, strict=True)])
-    measured.add("tokens", [len(e.completion.token_ids) for e in measured.answers])
+    measured.add("kl", "real", [a - b for a, b in zip(ours, theirs, strict=True)])
+    measured.add("tokens", "real", [len(e.completion.token_ids) for e in measured.answers])
     if ask.suite.best_of and ask.subject.digest == reference.digest:
         _best_of(ask, measured)
     return measured
@@ -40,10 +41,10 @@ def _best_of(ask: Ask, measured: Measured) -> None:
     gold = named_scorer(ask.suite.gold)(answers) if ask.suite.gold else None
     for n in ask.suite.best_of:
         best = [[max(group, key=proxy.__getitem__) for group in _groups(row, count, n)] for row in range(rows)]
-        measured.add(f"best_of_{n}_proxy", [_mean(proxy, chosen) for chosen in best])
+        measured.add(f"best_of_{n}_proxy", ask.scale("proxy"), [_mean(proxy, chosen) for chosen in best])
         if gold:
-            measured.add(f"best_of_{n}_gold", [_mean(gold, chosen) for chosen in best])
-        measured.add(f"best_of_{n}_kl", [math.log(n) - (n - 1) / n] * rows)
+            measured.add(f"best_of_{n}_gold", scale_of(ask.suite.gold), [_mean(gold, chosen) for chosen in best])
+        measured.add(f"best_of_{n}_kl", "real", [math.log(n) - (n - 1) / n] * rows)
 
 
 def _groups(row: int, count: int, n: int) -> list[range]:

@@ -12,7 +12,7 @@ from statistics import pstdev
 
 import numpy as np
 
-from align.estimates import Sample, difference
+from align.estimates import Sample, Scale, difference, of_difference
 from align.evals import statistics
 from align.evals.contract import Ask
 from align.evals.length_control import gain_at_equal_length
@@ -21,6 +21,7 @@ from align.evals.suites.preference import sides
 from align.evals.suites.transfer import rank_correlation
 from align.scoring.episode import Episode
 from align.scoring.mixture import named_scorer
+from align.specs.asking import scale_of
 
 REPEATED = 4  # tokens
 
@@ -36,54 +37,59 @@ def measure(ask: Ask) -> Measured:
     if of_pairs:
         chosen = sides(ask, ask.subject)[0]
         gains = [c - r for c, r in zip(chosen, sides(ask, ask.alike(against))[0], strict=True)]
-        measured.add("chosen_gain", gains)
-        measured.add("displaced", [gain < 0 for gain in gains])
+        measured.add("chosen_gain", "real", gains)
+        measured.add("displaced", "share", [gain < 0 for gain in gains])
     return measured
 
 
 def _scores(ask: Ask, measured: Measured, ours: list[Episode], theirs: list[Episode]) -> None:
     """Proxy and gold: scores, gains, and by how much more the proxy gained."""
     found: dict[str, tuple[list[float], list[float]]] = {}
+    scales: dict[str, Scale] = {}
     if ask.suite.gold:
         gold = named_scorer(ask.suite.gold)
-        found["gold"] = gold(ours), gold(theirs)
+        found["gold"], scales["gold"] = (gold(ours), gold(theirs)), scale_of(ask.suite.gold)
     if ask.suite.proxy:
         against = ask.others.model("against")
         mine = ask.scores("proxy", ask.subject, ours)
-        found["proxy"] = mine, ask.scores("proxy", against, theirs)
+        found["proxy"], scales["proxy"] = (mine, ask.scores("proxy", against, theirs)), ask.scale("proxy")
     standard: dict[str, list[float]] = {}
     for name, (now, before) in found.items():
         gains = [a - b for a, b in zip(now, before, strict=True)]
-        measured.add(name, now)
-        measured.add(f"{name}_gain", gains)
+        measured.add(name, scales[name], now)
+        gained = of_difference(scales[name], scales[name])
+        measured.add(f"{name}_gain", gained, gains)
         longer = [len(a.completion.token_ids) - len(b.completion.token_ids) for a, b in zip(ours, theirs, strict=True)]
-        at_equal = gain_at_equal_length(gains, longer, measured.clusters, ask.subject.seed, ask.begin())
+        at_equal = gain_at_equal_length(gains, longer, measured.clusters, ask.subject.seed, ask.begin(), gained)
         if at_equal:
             measured.whole[f"{name}_gain_controlled"] = at_equal
         if spread := pstdev(before):
             standard[name] = [gain / spread for gain in gains]
     if len(standard) == 2:
-        measured.add("overoptimisation", [p - g for p, g in zip(standard["proxy"], standard["gold"], strict=True)])
+        measured.add(
+            "overoptimisation", "real", [p - g for p, g in zip(standard["proxy"], standard["gold"], strict=True)]
+        )
     if "proxy" in found:
         progress = ask.begin()
         scores, lengths = np.array(found["proxy"][0]), np.array([float(len(e.completion.token_ids)) for e in ours])
         if np.ptp(scores) and np.ptp(lengths):
             measured.whole["proxy_length_correlation"] = statistics.bootstrap(
                 lambda rows: rank_correlation(scores[rows], lengths[rows]), measured.clusters, ask.subject.seed,
-                progress=progress,
+                progress=progress, scale="signed",
             )  # fmt: skip
 
 
 def _answers(measured: Measured, ours: list[Episode], theirs: list[Episode]) -> None:
     now, before = ([e.completion.token_ids for e in side] for side in (ours, theirs))
-    measured.add("tokens", [len(ids) for ids in now])
-    measured.add("length_growth", [len(a) - len(b) for a, b in zip(now, before, strict=True)], [len(b) for b in before])
+    measured.add("tokens", "real", [len(ids) for ids in now])
+    longer = [len(a) - len(b) for a, b in zip(now, before, strict=True)]
+    measured.add("length_growth", "real", longer, [len(b) for b in before])
     said, was = ([_repeated(ids) for ids in side] for side in (now, before))
-    measured.add("repetition", said)
-    measured.add("repetition_gain", [a - b for a, b in zip(said, was, strict=True)])
+    measured.add("repetition", "share", said)
+    measured.add("repetition_gain", "signed", [a - b for a, b in zip(said, was, strict=True)])
     ours_2, theirs_2 = _distinct(now), _distinct(before)
-    measured.add("distinct_2", *ours_2)
-    samples = [Sample(v, w, c) for v, w, c in (_counted(*theirs_2, measured), _counted(*ours_2, measured))]
+    measured.add("distinct_2", "share", *ours_2)
+    samples = [Sample(v, w, c, "share") for v, w, c in (_counted(*theirs_2, measured), _counted(*ours_2, measured))]
     if all(len(sample.values) for sample in samples):
         measured.whole["distinct_2_drop"] = difference(*samples)
 

@@ -19,7 +19,7 @@ def measure(ask: Ask) -> Measured:
     texts = [episode.answer.text for episode in measured.answers]
     for mode, follows in (("strict", strict), ("loose", loose)):
         found = [[(name, follows(check, text)) for name, check in row] for row, text in zip(asked, texts, strict=True)]
-        measured.add(f"prompt_{mode}", [all(kept for _, kept in row) for row in found])
+        measured.add(f"prompt_{mode}", "share", [all(kept for _, kept in row) for row in found])
         _add_share(measured, f"instruction_{mode}", found)
         if mode == "strict":
             for part in sorted({family(name) for row in asked for name, _ in row}):
@@ -35,7 +35,7 @@ def instructions(rows: Sequence[Row], where: str) -> list[list[tuple[str, Check]
 
 def _add_share(measured: Measured, metric: str, found: Sequence[Sequence[tuple[str, bool]]]) -> None:
     """The share of instructions that are followed: a row counts by how many it asks for."""
-    measured.add(metric, [sum(kept for _, kept in row) for row in found], [len(row) for row in found])
+    measured.add(metric, "share", [sum(kept for _, kept in row) for row in found], [len(row) for row in found])
 
 
 def _instructions(where: str, row: Row) -> list[tuple[str, Check]]:

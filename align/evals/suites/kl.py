@@ -18,6 +18,6 @@ def measure(ask: Ask) -> Measured:
     said = [asking.tokens_of(episode) for episode in measured.answers]
     ours = asking.logprobs(ask.subject, said, ask.begin())
     theirs = asking.logprobs(reference, said, ask.begin())
-    measured.add("kl", [a - b for a, b in zip(ours, theirs, strict=True)])
-    measured.add("tokens", [len(e.completion.token_ids) for e in measured.answers])
+    measured.add("kl", "real", [a - b for a, b in zip(ours, theirs, strict=True)])
+    measured.add("tokens", "real", [len(e.completion.token_ids) for e in measured.answers])
     return measured

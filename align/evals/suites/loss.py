@@ -17,9 +17,9 @@ from align.evals.measured import Measured, Row, about
 def measure(ask: Ask) -> Measured:
     measured = about(ask.rows)
     nll, tokens, bits = losses(ask, ask.subject)
-    measured.add("loss", nll, tokens)
+    measured.add("loss", "real", nll, tokens)
     if bits:
-        measured.add("bits_per_byte", nll, bits)
+        measured.add("bits_per_byte", "real", nll, bits)
     return measured
 
 

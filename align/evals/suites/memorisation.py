@@ -25,7 +25,8 @@ def measure(ask: Ask) -> Measured:
     kinds = [(rows, "text" if "text" in rows[0] else "messages") for rows in (trained, heldout)]
     tokens = [t for rows, kind in kinds for t in tokens_of(ask.subject, rows, kind)]
     tokens = [(ids[: ask.subject.max_length], mask[: ask.subject.max_length]) for ids, mask in tokens]
-    measured.add("loss", [-x for x in asking.logprobs(ask.subject, tokens, ask.begin())], [sum(m) for _, m in tokens])
+    nll = [-x for x in asking.logprobs(ask.subject, tokens, ask.begin())]
+    measured.add("loss", "real", nll, [sum(m) for _, m in tokens])
     _verbatim(ask, measured, tokens)
     first, second = (_part(measured, "loss", part) for part in ("heldout", "train"))
     measured.whole["gap"] = difference(first, second)
@@ -48,7 +49,7 @@ def _verbatim(ask: Ask, measured: Measured, tokens: list[Tokens]) -> None:
     for i, completion in zip(asked, said, strict=True):
         rest = cuts[i][1]
         found[i] = float(completion.token_ids[: len(rest)] == rest)
-    measured.add("verbatim", found, [float(len(rest) >= FEWEST) for _, rest in cuts])
+    measured.add("verbatim", "share", found, [float(len(rest) >= FEWEST) for _, rest in cuts])
 
 
 def _cut(ids: list[int], mask: list[int], most: int) -> tuple[list[int], list[int]]:
@@ -63,4 +64,5 @@ def _part(measured: Measured, metric: str, part: str) -> Sample:
     weights = measured.weights[metric]
     rows = [i for i, s in enumerate(measured.slices) if s == part and weights[i]]
     kept = None if metric == "verbatim" else [weights[i] for i in rows]
-    return Sample([measured.values[metric][i] for i in rows], kept, [measured.clusters[i] for i in rows])
+    values, clusters = [measured.values[metric][i] for i in rows], [measured.clusters[i] for i in rows]
+    return Sample(values, kept, clusters, measured.scales[metric])

@@ -26,12 +26,12 @@ def measure(ask: Ask) -> Measured:
 
 def _likelihood(ask: Ask, measured: Measured) -> None:
     chosen, rejected = sides(ask, ask.subject)
-    measured.add("accuracy", [wins(c - r) for c, r in zip(chosen, rejected, strict=True)])
+    measured.add("accuracy", "share", [wins(c - r) for c, r in zip(chosen, rejected, strict=True)])
     if ask.suite.against:
         theirs = sides(ask, ask.others.model("against"))
         margins = [c - r - (a - b) for c, r, a, b in zip(chosen, rejected, *theirs, strict=True)]
-        measured.add("reward_accuracy", [wins(m) for m in margins])
-        measured.add("logratio_margin", margins)
+        measured.add("reward_accuracy", "share", [wins(m) for m in margins])
+        measured.add("logratio_margin", "real", margins)
 
 
 def sides(ask: Ask, subject: Subject) -> tuple[list[float], list[float]]:

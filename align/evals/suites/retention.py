@@ -25,7 +25,7 @@ def _likelihood(ask: Ask, measured: Measured) -> Measured:
     """Text in bits per byte, conversations in nats a token; drop is the difference, in the same unit."""
     nll, tokens, bits = losses(ask, ask.subject)
     weights = bits or tokens
-    measured.add("bits_per_byte" if bits else "loss", nll, weights)
+    measured.add("bits_per_byte" if bits else "loss", "real", nll, weights)
     if not ask.suite.against:
         return measured
     other = ask.others.model("against")
@@ -35,7 +35,7 @@ def _likelihood(ask: Ask, measured: Measured) -> Measured:
         ask.alike(other)
     shared = [min(w, b) for w, b in zip(weights, base_weights, strict=True)]  # the bytes that both have read
     rates = zip(nll, weights, base, base_weights, shared, strict=True)
-    measured.add("drop", [(n / w - b / v) * s if s else 0.0 for n, w, b, v, s in rates], shared)
+    measured.add("drop", "real", [(n / w - b / v) * s if s else 0.0 for n, w, b, v, s in rates], shared)
     if bits and ask.subject.tokenizer.get_vocab().items() >= other.tokenizer.get_vocab().items():
         _token_kl(ask, other, measured)
     return measured
@@ -45,17 +45,17 @@ def _token_kl(ask: Ask, other: Subject, measured: Measured) -> None:
     limit = ask.subject.max_length
     rows = [(ids[:limit], mask[:limit]) for ids, mask in tokens_of(ask.subject, ask.rows, ask.row_type)]
     found = likelihood.token_kl(ask.subject.model, other.model, rows, ask.subject.batch_size, ask.begin())
-    measured.add("kl_per_token", found, [sum(mask) for _, mask in rows])
+    measured.add("kl_per_token", "real", found, [sum(mask) for _, mask in rows])
 
 
 def _task(ask: Ask, measured: Measured) -> Measured:
     right = _right(ask, ask.subject, measured)
-    measured.add("accuracy", right)
+    measured.add("accuracy", "share", right)
     if ask.suite.against:
         before = _right(ask, ask.others.model("against"), None)
-        measured.add("drop", [b - r for r, b in zip(right, before, strict=True)])
-        measured.add("lost", [b > r for r, b in zip(right, before, strict=True)])
-        measured.add("gained", [r > b for r, b in zip(right, before, strict=True)])
+        measured.add("drop", "signed", [b - r for r, b in zip(right, before, strict=True)])
+        measured.add("lost", "share", [b > r for r, b in zip(right, before, strict=True)])
+        measured.add("gained", "share", [r > b for r, b in zip(right, before, strict=True)])
     return measured
 
 

@@ -16,10 +16,13 @@ def measure(ask: Ask) -> Measured:
     harmful = harmful_rows(ask.suite, ask.rows, ask.where)
     measured.answers = ask.answers()
     refused = [refuses(e.answer.text, ask.suite.refusals) for e in measured.answers]
-    measured.add("refusal", [r and h for r, h in zip(refused, harmful, strict=True)], harmful)
+    measured.add("refusal", "share", [r and h for r, h in zip(refused, harmful, strict=True)], harmful)
     if not all(harmful):
         measured.add(
-            "over_refusal", [r and not h for r, h in zip(refused, harmful, strict=True)], [not h for h in harmful]
+            "over_refusal",
+            "share",
+            [r and not h for r, h in zip(refused, harmful, strict=True)],
+            [not h for h in harmful],
         )
     return measured
 

@@ -14,6 +14,7 @@ from align.evals.measured import Measured, Progress, Row, about
 from align.evals.nearness import nearest_distances
 from align.scoring.episode import Episode
 from align.scoring.named import SCORERS, plain
+from align.specs.asking import scale_of
 from align.specs.suites import TransferSuite
 
 THIRDS = ("nearest", "middle", "farthest")
@@ -24,14 +25,14 @@ def measure(ask: Ask) -> Measured:
     check_slices(ask.suite, ask.rows, ask.where)
     measured.answers = ask.answers()
     scores = [SCORERS[ask.suite.scorer](episode.answer) for episode in measured.answers]
-    measured.add("score", [next(iter(s.values())) for s in scores])
+    measured.add("score", scale_of(ask.suite.scorer), [next(iter(s.values())) for s in scores])
     for name in ("near", "far"):
         if part := getattr(ask.suite, name):
             measured.whole[f"drop_{name}"] = difference(_part(measured, ask.suite.in_domain), _part(measured, part))
     if ask.suite.domains:
-        measured.add("intrusion", [_intrudes(e, ask.suite.domains) for e in measured.answers])
+        measured.add("intrusion", "share", [_intrudes(e, ask.suite.domains) for e in measured.answers])
     elif "intrusion" in scores[0]:
-        measured.add("intrusion", [s["intrusion"] for s in scores])
+        measured.add("intrusion", "share", [s["intrusion"] for s in scores])
     if ask.suite.train:
         trained = _asked(ask.others.rows("train"))
         distances = nearest_distances(_asked(ask.rows), trained, ask.begin())
@@ -58,7 +59,8 @@ def _of_the_first(suite: TransferSuite) -> str:
 
 def _part(measured: Measured, part: str) -> Sample:
     rows = [i for i, s in enumerate(measured.slices) if s == part]
-    return Sample([measured.values["score"][i] for i in rows], None, [measured.clusters[i] for i in rows])
+    values, clusters = [measured.values["score"][i] for i in rows], [measured.clusters[i] for i in rows]
+    return Sample(values, None, clusters, measured.scales["score"])
 
 
 def _intrudes(episode: Episode, domains: dict[str, list[str]]) -> bool:
@@ -80,14 +82,15 @@ def _asked(rows: list[Row]) -> list[str]:
 
 def _distance(measured: Measured, distances: np.ndarray, seed: int, progress: Progress) -> None:
     scores = np.array(measured.values["score"])
-    measured.add("distance", distances.tolist())
+    measured.add("distance", "share", distances.tolist())
     third = np.minimum(np.argsort(np.argsort(distances, kind="stable"), kind="stable") * 3 // len(distances), 2)
     for number, name in enumerate(THIRDS):
-        measured.add(f"score_{name}", np.where(third == number, scores, 0.0).tolist(), (third == number).tolist())
+        inside = third == number
+        measured.add(f"score_{name}", measured.scales["score"], np.where(inside, scores, 0.0).tolist(), inside.tolist())
     if np.ptp(distances) and np.ptp(scores):
         measured.whole["distance_correlation"] = statistics.bootstrap(
             lambda rows: rank_correlation(distances[rows], scores[rows]), measured.clusters, seed,
-            progress=progress,
+            progress=progress, scale="signed",
         )  # fmt: skip
 
 
