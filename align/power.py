@@ -11,7 +11,7 @@ from typing import Any
 
 from align.artifact.store import Store
 from align.errors import ArtifactError
-from align.estimates import SHARE_SD, Estimate, detectable
+from align.estimates import LIMITS, SHARE_SD, Estimate, Scale, detectable
 from align.gates.figures import ALL
 from align.plan import Plan, Step
 from align.specs import MeasureSpec
@@ -22,16 +22,22 @@ SHARES = ("generation", "format", "preference", "instruction", "safety", "confli
 
 @dataclass(frozen=True)
 class Detectable:
-    """The smallest paired difference that so many rows show four times in five; `metric` is None for shares in general."""
+    """The smallest paired difference that so many rows show four times in five; `metric` is None for shares in general.
+
+    `difference` is None where none could be: one row alone shows nothing, and shares never differ by more than 1.
+    """
 
     stage: str
     suite: str
     rows: int
-    difference: float
+    difference: float | None
     metric: str | None = None
 
     def __str__(self) -> str:
         what = self.metric or "a share"
+        if self.difference is None:
+            few = f"{self.rows:,} {'row is' if self.rows == 1 else 'rows are'}"
+            return f"{self.suite}: {few} too few to show any difference in {what}; ask more rows, or read no difference from it"
         ground = "as it varied the last time" if self.metric else "if a quarter of the answers changes sides"
         return f"{self.suite}: {self.rows:,} rows can show a difference of {self.difference:.2g} in {what}, {ground}"
 
@@ -58,10 +64,13 @@ def of_step(plan: Plan, step: Step, store: Store) -> list[Detectable]:
         if not rows:
             continue
         rows = min(int(rows), suite.limit or int(rows))
-        metric, sd = _spread(before, name)
+        metric, sd, scale = _spread(before, name)
         if metric or suite.kind in SHARES:
-            told.append(Detectable(stage, name, rows, detectable(rows, sd), metric))
-    return [d for d in told if math.isfinite(d.difference)]
+            least, most = detectable(rows, sd), LIMITS[scale][1]
+            told.append(
+                Detectable(stage, name, rows, least if least <= most and math.isfinite(least) else None, metric)
+            )
+    return told
 
 
 def _last_report(recipe: str, stage: str, store: Store) -> Mapping[str, Any]:
@@ -74,14 +83,14 @@ def _last_report(recipe: str, stage: str, store: Store) -> Mapping[str, Any]:
         return {}  # only a guess is lost
 
 
-def _spread(report: Mapping[str, Any], suite: str) -> tuple[str | None, float]:
-    """The suite's most telling metric that models differed in, and the standard deviation of a row's difference there."""
+def _spread(report: Mapping[str, Any], suite: str) -> tuple[str | None, float, Scale]:
+    """The suite's most telling metric that models differed in, the standard deviation of a row's difference there, and what
+    that difference can be: without one, what is known of shares.
+    """
     rows = [r for r in report.get("rows", ()) if r["suite"] == suite and (r.get("slice") or ALL) == ALL]
     for row in sorted(rows, key=lambda r: rank(r["metric"])):
         differences = [v["difference"] for v in row["values"].values() if v and v.get("difference")]
-        spreads = [
-            e.se * math.sqrt(e.clusters) for e in map(Estimate.from_json, differences) if e.se and e.clusters > 1
-        ]
-        if spreads:
-            return row["metric"], max(spreads)
-    return None, SHARE_SD
+        found = [e for e in map(Estimate.from_json, differences) if e.se and e.clusters > 1]
+        if found:
+            return row["metric"], max((e.se or 0.0) * math.sqrt(e.clusters) for e in found), found[0].scale
+    return None, SHARE_SD, "signed"

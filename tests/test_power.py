@@ -40,6 +40,32 @@ def test_before_anything_was_measured_a_quarter_of_the_answers_is_assumed_to_cha
     )
 
 
+@pytest.mark.parametrize("limit", [1, 2, 4])
+def test_rows_that_could_show_no_difference_of_shares_at_all_are_said_to_be_too_few(here: Path, limit: int) -> None:
+    """Two rows: (12.7 + .84) * .5 / sqrt(2) = 4.8; four: (3.18 + .84) * .25 = 1.006; five: 3.62 * .5 / sqrt(5) = .81."""
+    path = write_recipe(here, [])
+    seal_reports(path, {}, metrics=ROWS)
+    found = told(path, "stages.evaluate.max_length=900", f"stages.evaluate.suites.preference.limit={limit}")
+    few = "1 row is" if limit == 1 else f"{limit} rows are"
+    assert str(found["preference"]).startswith(f"preference: {few} too few to show any difference in a share; ")
+    assert found["preference"].to_json()["difference"] is None
+    five = told(path, "stages.evaluate.max_length=900", "stages.evaluate.suites.preference.limit=5")["preference"]
+    assert five.difference == pytest.approx(0.81, abs=0.005)
+
+
+def test_a_difference_of_what_is_no_share_may_be_of_any_size(here: Path) -> None:
+    """Differences of the last run: 0, 20 and 40 tokens; two rows show those of 12.7 and more standard deviations."""
+    before = difference(
+        Sample([0.0, 20.0, 40.0], None, "abc", "real"), Sample([0.0] * 3, None, "abc", "real")
+    ).to_json()
+    value = mean([0.0, 20.0, 40.0], "abc", "real").to_json() | {"difference": before}
+    row = {"suite": "probes", "metric": "tokens", "slice": "all", "values": {"dpo": value}}
+    path = write_recipe(here, [])
+    seal_reports(path, {}, metrics=ROWS, joint=[row])
+    found = told(path, "stages.evaluate.max_length=900", "stages.evaluate.suites.probes.limit=2")["probes"]
+    assert found.difference == pytest.approx(detectable(2, 20.0)) and found.difference > 100
+
+
 def test_what_was_measured_before_says_how_much_rows_vary(here: Path) -> None:
     """Differences of the last run: 0, .2 and .4, so a row's standard deviation is .2."""
     before = difference(Sample([0.5, 0.7, 0.9], None, "abc", "real"), Sample([0.5] * 3, None, "abc", "real")).to_json()
