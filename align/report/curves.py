@@ -60,7 +60,7 @@ def _chart(title: str, found: dict[str, Values]) -> Chart:
         words.LABELS.get(title, title.replace("_", " ").replace("/", " · ")),
         [_series(_label(name), values, place) for name, values in found.items()],
         [Tick(place(s, low)[0], words.short(s)) for s in dict.fromkeys((left, right))],
-        [Tick(place(left, v)[1], words.short(v)) for v in up],
+        [Tick(place(left, v)[1], text) for v, text in zip(up, labels(up), strict=True)],
         "; ".join(_told(_label(name), values) for name, values in found.items()),
         title in points.TELLING,
     )
@@ -95,6 +95,15 @@ def thinned(values: Values, most: int = MOST_POINTS) -> Values:
         stretch = values[start : min(start + size, len(values) - 1)]
         kept += sorted({min(stretch, key=lambda v: v[1]), max(stretch, key=lambda v: v[1])})
     return [*kept, values[-1]]
+
+
+def labels(values: list[float]) -> list[str]:
+    """What stands beside each tick: short, with as many digits as tell them apart (`5.9912`, `5.9914`)."""
+    told = list(map(words.short, values))
+    digits = 4
+    while len(set(told)) < len(set(values)) and digits < 13:
+        told, digits = [f"{value:.{digits}g}" for value in values], digits + 1
+    return told
 
 
 def ticks(low: float, high: float, count: int = 3) -> list[float]:

@@ -32,6 +32,11 @@ class Facts:
     metrics: list[tuple[str, str]]
     files: list[tuple[str, str, str]]
 
+    @property
+    def came_from(self) -> list[str]:
+        """Its inputs by name, each once however many of its parts were read."""
+        return list(dict.fromkeys(parent.step or parent.identity for parent in self.parents))
+
 
 def about(seen: Seen, store: Store) -> Facts:
     assert seen.sealed

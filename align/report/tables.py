@@ -174,7 +174,7 @@ def reward(report: dict[str, Any]) -> Reward:
     length, calibration = report["length"], report["calibration"]
     rows = [("accuracy", interval(report["accuracy"]), _n(report["accuracy"]))]
     for name in ("slice", "axis"):
-        rows += [(f"{name} {k}", interval(v), _n(v)) for k, v in report[f"by_{name}"].items()]
+        rows += [(f"{name} {k.replace('_', ' ')}", interval(v), _n(v)) for k, v in report[f"by_{name}"].items()]
     rows += [
         ("accuracy where lengths match", interval(length["matched_accuracy"]), f"{length['matched_pairs']:,}"),
         ("accuracy of preferring the longer", _plain(length["longer_is_chosen"]), f"{report['pairs']:,}"),

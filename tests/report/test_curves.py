@@ -37,3 +37,9 @@ def test_ticks_are_round_and_span_the_values() -> None:
     assert curves.ticks(1.1, 6.8) == [0.0, 2.0, 4.0, 6.0, 8.0]
     assert curves.ticks(2.0, 2.0) == [2.0]
     assert curves.ticks(-0.004, 0.004)[0] <= -0.004
+
+
+def test_ticks_of_a_narrow_range_are_told_apart() -> None:
+    assert curves.labels([5.9906, 5.9908, 5.991]) == ["5.9906", "5.9908", "5.991"]
+    assert curves.labels([0.0, 10_000.0, 20_000.0]) == ["0", "10k", "20k"]
+    assert curves.labels([2.0]) == ["2"]

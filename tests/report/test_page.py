@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,8 +14,9 @@ from align import words
 from align.artifact.store import Store
 from align.plan import Plan
 from align.recipe import load
-from align.report import page
+from align.report import lineage_facts, page
 from align.report.collect import collect
+from align.report.lineage_facts import Parent
 
 COMMANDS = words.Commands("small.yaml", ("stages.dpo.beta=0.1",), "my store")
 
@@ -45,6 +47,17 @@ def test_every_step_table_curve_data_entry_and_digest_is_on_the_page(text: str, 
     assert "no turns</dt><dd>3 left out" in text and "2 truncated" in text
     assert "align run small.yaml stages.dpo.beta=0.1 --only dpo --store &#39;my store&#39;" in text
     assert "torch</dt><dd>2.13.0" in text
+
+
+def test_every_table_scrolls_by_itself_and_an_input_is_named_once(text: str, finished: tuple[Plan, Store]) -> None:
+    """A table that does not would make the whole page wider than a phone."""
+    before = [text[: at.start()].rsplit("<div", 1)[1] for at in re.finditer("<table", text)]
+    assert before and all('class="scroll"' in opened and "</div>" not in opened for opened in before)
+    plan, store = finished
+    pairs = {"holdout": "pairs", "data": "pairs", "model": "sft"}
+    facts = lineage_facts.about(collect(plan, store)["dpo"], store)
+    read_twice = replace(facts, parents=[Parent(name, "", step, "") for name, step in pairs.items()])
+    assert read_twice.came_from == ["pairs", "sft"]
 
 
 def test_nothing_is_loaded_from_anywhere(text: str) -> None:
