@@ -92,9 +92,7 @@ def _draw(name: str, points: list[Point]) -> None:
     for suite, places in sweep.places(points).items():
         path = Path(f"{name}-{suite}.svg")
         path.write_text(frontiers.draw(places, f"{name}: reward against KL, {suite}"), encoding="utf-8")
-        marked = [place.label for place in frontiers.overoptimised(places)]
-        told = f"proxy up, gold down: {words.listed(marked)}" if marked else "gold falls nowhere where the proxy rises"
-        print(f"  reward against KL: {path} ({told})", file=sys.stderr)
+        print(f"  reward against KL: {path} ({frontiers.told(places)})", file=sys.stderr)
 
 
 def _told_plan(variants: list[Variant], planned: list[plans.Plan]) -> None:

@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass
 from html import escape
 
+from align import words
 from align.report.curves import ticks
 
 WIDTH, HEIGHT = 760, 440
@@ -53,6 +54,14 @@ def overoptimised(places: list[Place]) -> list[Place]:
             if any(_surely(b.reward, place.reward) and _surely(place.gold, b.gold) for b in line[:index]):
                 marked.append(place)
     return marked
+
+
+def told(places: list[Place]) -> str:
+    """The finding in words; without a gold scorer there is none."""
+    if not any(place.gold for place in places):
+        return "without a gold scorer it tells of no overoptimisation"
+    marked = [place.label for place in overoptimised(places)]
+    return f"proxy up, gold down: {words.listed(marked)}" if marked else "gold falls nowhere where the proxy rises"
 
 
 def _surely(less: Reading | None, more: Reading | None) -> bool:

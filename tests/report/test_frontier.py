@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 
-from align.report.frontier import Place, Reading, draw, families, overoptimised
+from align.report.frontier import Place, Reading, draw, families, overoptimised, told
 
 
 def place(family: str, kl: float, reward: float, gold: float | None, half: float = 0.02) -> Place:
@@ -24,6 +24,13 @@ def test_only_what_pleases_the_proxy_and_surely_not_gold_is_marked() -> None:
     assert overoptimised([good, place("ppo", 8, 2.0, 0.58)]) == []  # within the intervals: 0.02 < hypot(0.02, 0.02)
     assert overoptimised([good, place("dpo", 8, 2.0, 0.40)]) == []  # another family
     assert overoptimised([place("ppo", 2, 1.0, None), place("ppo", 8, 2.0, None)]) == []
+
+
+def test_without_gold_nothing_is_said_of_where_it_falls() -> None:
+    good, hacked, blind = place("ppo", 2, 1.0, 0.60), place("ppo", 8, 2.0, 0.40), place("ppo", 2, 1.0, None)
+    assert told([good]) == "gold falls nowhere where the proxy rises"
+    assert told([good, hacked]) == "proxy up, gold down: ppo 8"
+    assert told([blind]) == "without a gold scorer it tells of no overoptimisation"
 
 
 def test_the_drawing_is_whole_escaped_and_within_its_frame() -> None:
