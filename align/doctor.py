@@ -21,7 +21,7 @@ from typing import Any, Literal
 import psutil
 from packaging.requirements import Requirement
 
-from align import credentials
+from align import credentials, words
 from align.artifact.store import free_bytes
 
 SECONDS_NETWORK = 5
@@ -128,7 +128,7 @@ def _torch() -> list[Finding]:
         last = (probed.stderr.strip().splitlines() or ["no message"])[-1]
         return [Finding("torch", "problem", f"cannot be imported: {last}", "install it again: pip install torch")]
     told = json.loads(probed.stdout.splitlines()[-1])
-    started = Finding("torch", "ok", f"{told['built']}, {told['threads']} threads")
+    started = Finding("torch", "ok", f"{told['built']}, {words.plural(told['threads'], 'thread')}")
     if told["gpus"]:
         names = ", ".join(f"{name} ({memory / 1e9:.0f} GB)" for name, memory in told["gpus"])
         bf16 = told["bfloat16"]

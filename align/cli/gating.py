@@ -86,12 +86,13 @@ def gate(given: str, overrides: list[str], folder: str | None, files: Files, as_
         raise UserError(recipe.path, "the recipe has no gates", "", example)
     if axes:
         judgement = over_seeds(recipe, sweep.seeded(given, overrides), folder, files)
-        _finish(recipe, judgement, files, as_json, " ".join(["align sweep", given, *overrides]))
+        _finish(recipe, judgement, files, as_json, words.Commands(given, tuple(overrides), folder).line("sweep"))
         return
     plan = plans.make(recipe, lineage.store_at(folder, recipe))
     if files.baseline:
         gates.save_baseline(plan.steps, Path(files.baseline))
-    _finish(recipe, gates.judge(recipe, plan.steps), files, as_json)
+    command = words.Commands(given, tuple(overrides), folder).line("run")
+    _finish(recipe, gates.judge(recipe, plan.steps), files, as_json, command)
 
 
 def over_seeds(recipe: Recipe, variants: list[Variant], folder: str | None, files: Files) -> Judgement:

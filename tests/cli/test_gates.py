@@ -97,7 +97,7 @@ def test_gates_wait_for_steps_that_are_not_sealed(judged: Any, align: Align) -> 
     judged("sft.loss < 2", "dpo.loss < 2")
     told = align("gate", "judged.yaml", "stages.dpo.beta=0.5")
     assert told.code == 2 and "·  dpo.loss < 2" in told.out and "waits for dpo" in told.out
-    assert "1 gate cannot be judged before dpo. Run it: align run judged.yaml" in told.err
+    assert "1 gate cannot be judged before dpo. Run it: align run judged.yaml stages.dpo.beta=0.5." in told.err
 
 
 def test_a_part_of_a_recipe_ends_in_0_while_its_gates_wait(judged: Any, align: Align) -> None:
