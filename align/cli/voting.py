@@ -71,10 +71,11 @@ def _show(path: Path, cast: list[Vote]) -> None:
     console = terminal.console()
     prompts = len({v.cluster for v in cast})
     console.out(f"  {path.name} · {words.plural(len(cast), 'vote')} on {words.plural(prompts, 'prompt')}\n")
-    table = terminal.table("win rate", "", "n", "votes", right=("n",))
+    table = terminal.table("models", "win rate", "n", "votes", right=("n",), wraps=("models", "votes"))
     for t in ballots.tallies(cast):
         n = t.won + t.lost + t.tied
-        counts = f"{t.won} won, {t.lost} lost, {t.tied} as good, {t.skipped} skipped"
+        cast_as = {"won": t.won, "lost": t.lost, "as good": t.tied, "skipped": t.skipped}
+        counts = ", ".join(f"{count} {what}" for what, count in cast_as.items() if count)
         told = tables.interval(t.win_rate.to_json()) if t.win_rate else "–"
         table.add_row("", f"{t.model} against {t.against}", told, str(n), counts)
     console.print(table)
@@ -92,9 +93,8 @@ def _tell(found: Preferences, rows: Path, sealed: Step | None) -> None:
         print(f"  No preference rows: {left}.")
         return
     print(f"  Wrote {rows}: {words.plural(len(found.rows), 'preference row')}{without}.")
-    print(
-        f"  Sealed as {sealed.kind}-{sealed.key[:12]}. Train on it: data: {{votes: {{source: {rows}, as: preference}}}}"
-    )
+    print(f"  Sealed as {sealed.kind}-{sealed.key[:12]}. Train on it:")
+    print(f"    data: {{votes: {{source: {rows}, as: preference}}}}")
 
 
 def _json(cast: list[Vote], found: Preferences, rows: Path, sealed: Step | None) -> dict[str, Any]:

@@ -34,7 +34,8 @@ def cast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_votes_become_a_sealed_data_entry_that_a_recipe_reuses(cast: Path, align: Align) -> None:
     told = align("votes", "v.jsonl", "small.yaml")
     assert told.code == 0, told.err
-    assert "dpo against sft" in told.out and "0.625 (" in told.out and "2 won, 1 lost, 1 as good, 1 skipped" in told.out
+    assert "dpo against sft" in told.out and "0.625 (" in told.out
+    assert "2 won, 1 lost, 1 as good, 1 skipped" in " ".join(told.out.split())
     assert "2 preference rows (1 tie, 1 skip and 1 empty answer make none)" in told.out
     recipe = Path("next.yaml")
     recipe.write_text("name: next\ndata: {votes: {source: v.preference.jsonl, as: preference}}\nstages: {}\n")
@@ -55,6 +56,32 @@ def test_votes_that_prefer_nothing_are_counted_and_seal_nothing(cast: Path, alig
     told = align("votes", "v.jsonl")
     assert told.code == 0 and "No preference rows: 1 tie and 1 skip" in told.out
     assert json.loads(align("votes", "v.jsonl", "--json").out)["preferences"]["artifact"] is None
+
+
+def test_no_figure_of_votes_is_cut_off_at_80_columns(cast: Path, align: Align, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    kept = [text for text in cast.read_text().split("\n") if '"tie"' in text or '"skip"' in text]
+    cast.write_text(
+        "\n".join(kept).replace('"dpo"', '"the policy after update 1000"').replace('"sft"', '"the one before it"')
+    )
+    said = align("votes", "v.jsonl").out.splitlines()
+    table = said[said.index("") + 1 : said.index("", said.index("") + 1)]
+    assert max(map(len, said)) <= 80
+    words = {word for row in table for word in row.split()}
+    assert words >= {
+        "policy",
+        "after",
+        "update",
+        "1000",
+        "against",
+        "before",
+        "it",
+        "0.5",
+        "1",
+        "as",
+        "good,",
+        "skipped",
+    }
 
 
 def test_an_exported_model_carries_its_card(cast: Path, align: Align) -> None:
