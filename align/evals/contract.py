@@ -15,10 +15,12 @@ from align.evals.asking import Subject
 from align.evals.measured import Progress, Row
 from align.evals.opening import Opener
 from align.scoring.episode import Episode, Scorer
-from align.scoring.mixture import named_scorer
+from align.scoring.named import SCORERS
 from align.scoring.reward_model import RewardScorer
-from align.specs.asking import SCORER, Suite, is_scorer, scale_of
+from align.scoring.user_file import Role, scores_of
+from align.specs.asking import SCORER, Suite, is_scorer, metrics_of, scale_of
 from align.specs.base import CASTS
+from align.specs.user_functions import FILE
 
 Begin = Callable[[], Progress]
 
@@ -43,6 +45,7 @@ class Ask:
     begin: Begin
     others: Others
     where: str = "suites"
+    scorer_timeout: float = 60.0  # seconds, of a user's file
 
     def alike(self, other: Subject) -> Subject:
         """`other`, or a ModelError where its tokens are not the measured model's."""
@@ -67,11 +70,24 @@ class Ask:
         use = getattr(self.suite, field)
         return scale_of(use.removeprefix(SCORER)) if is_scorer(use) else "real"
 
+    def told_by(self, scorer: str, episodes: list[Episode]) -> dict[str, list[float]]:
+        """What a scorer, by name or a user's file, says of answers: its metrics, of which the first is its score."""
+        if scorer.startswith(FILE):
+            role = Role(f"{self.where}: scorer", "scorer_timeout", "answers that were given are kept.")
+            (metric,) = metrics_of(scorer)
+            return {metric: scores_of(scorer, episodes, self.scorer_timeout, role, lambda done, total: None)}
+        found = [SCORERS[scorer](e.answer) for e in episodes]  # type: ignore[index]
+        return {metric: [each[metric] for each in found] for metric in metrics_of(scorer)}
+
+    def scored(self, scorer: str, episodes: list[Episode]) -> list[float]:
+        """A scorer's scores."""
+        return next(iter(self.told_by(scorer, episodes).values()))
+
     def scores(self, field: str, subject: Subject, episodes: list[Episode]) -> list[float]:
         """Scores of a model's answers by what a setting names: `scorer:NAME`, or a reward stage."""
         use = getattr(self.suite, field)
         if is_scorer(use):
-            return named_scorer(use.removeprefix(SCORER))(episodes)
+            return self.scored(use.removeprefix(SCORER), episodes)
         scorer = self.others.reward(field, subject)
         if isinstance(scorer, RewardScorer):
             scorer.progress = self.begin()
@@ -94,13 +110,13 @@ def ask_of(
         lambda field, subject: opener.reward(inputs.model(f"{where}.{field}"), subject),
     )
     if "data" not in suite.references():
-        return Ask(suite, subject, [], "", begin, others, where), None
+        return Ask(suite, subject, [], "", begin, others, where, opener.scorer_timeout), None
     source = inputs.rows(f"{where}.data")
     rows = rows_of("data")[: suite.limit]
     if not rows:
         raise DataError(f"{where}.data", f"{source.name} has no rows", "A suite asks at least one")
     row_type = as_type(source, suite.references()["data"][1].row_types)
-    return Ask(suite, subject, rows, row_type, begin, others, where), source
+    return Ask(suite, subject, rows, row_type, begin, others, where, opener.scorer_timeout), source
 
 
 def as_type(source: RowsInput, wanted: tuple[str, ...]) -> str:

@@ -24,6 +24,7 @@ class Opener:
     """Opens models on the fastest device there is, in the precision that the stage states."""
 
     def __init__(self, spec: MeasureSpec, cache: Path, note: Note) -> None:
+        self.scorer_timeout = spec.scorer_timeout
         self._spec, self._cache, self._note = spec, cache, note
         self._subjects: dict[str, Subject] = {}
         self._rewards: dict[str, RewardModel] = {}

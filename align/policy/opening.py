@@ -33,7 +33,8 @@ from align.policy.one_base import Facet, attach_reward, shares_base
 from align.scoring.mixture import Term, programmatic
 from align.scoring.reward_model import RewardScorer, speaks_as
 from align.specs.asking import SCORER
-from align.specs.ppo import FILE, PpoSpec
+from align.specs.ppo import PpoSpec
+from align.specs.user_functions import FILE
 
 Note = Callable[[str], None]
 CPU_TOKENS = 2048  # of a micro batch: more no longer fits the caches

@@ -14,7 +14,7 @@ from align.scoring.episode import Episode, Scorer
 from align.scoring.named import SCORERS
 from align.scoring.user_file import UserFile
 from align.specs.asking import SCORER
-from align.specs.ppo import FILE, split_file
+from align.specs.user_functions import FILE, split_file
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field
 from align.errors import did_you_mean
 from align.estimates import Scale
 from align.specs.base import Port, Settings
+from align.specs.user_functions import FILE, checked_file, split_file
 
 SCORER = "scorer:"
 Better = Literal["higher", "lower"] | None
@@ -33,21 +34,39 @@ def rank(metric: str) -> int:
     return TELLING.index(metric) if metric in TELLING else len(TELLING) + ("/" in metric)
 
 
-def scale_of(scorer: ScorerName) -> Scale:
-    """What its score, which is its first metric, can be."""
-    return next(iter(METRICS_OF_SCORER[scorer].values()))
+def metrics_of(scorer: str) -> dict[str, Scale]:
+    """What a scorer tells, of which the first is its score: of a user's function one number, named as the function is."""
+    return {split_file(scorer)[1]: "real"} if scorer.startswith(FILE) else METRICS_OF_SCORER[scorer]  # type: ignore[index]
+
+
+def scale_of(scorer: str) -> Scale:
+    """What its score can be."""
+    return next(iter(metrics_of(scorer).values()))
 
 
 def is_scorer(use: str | None) -> bool:
-    return use is not None and use.startswith(SCORER)
+    """Whether what scores is a function, named or a user's, and no stage."""
+    return use is not None and use.startswith((SCORER, FILE))
 
 
-def checked_scorer(use: str) -> str:
-    """`scorer:NAME` where NAME is one, or what may be a stage; names of stages are the recipe's to check."""
-    if is_scorer(use) and use.removeprefix(SCORER) not in get_args(ScorerName):
+def checked_use(use: str) -> str:
+    """`scorer:NAME` where NAME is one, a user's function, or what may be a stage; stages are the recipe's to check."""
+    if use.startswith(FILE):
+        return checked_file(use)
+    if use.startswith(SCORER) and use.removeprefix(SCORER) not in get_args(ScorerName):
         known = [f"{SCORER}{name}" for name in get_args(ScorerName)]
         raise ValueError(f"{use} is no scorer. {did_you_mean(use, known)}")
     return use
+
+
+def checked_name(scorer: str) -> str:
+    """NAME of a scorer, or a user's function."""
+    if scorer.startswith(FILE):
+        return checked_file(scorer)
+    known = [*get_args(ScorerName), f"{FILE}PATH.py:FUNCTION"]
+    if scorer not in known[:-1]:
+        raise ValueError(f"{scorer} is no scorer. {did_you_mean(scorer, known)}")
+    return scorer
 
 
 def regex(value: str) -> str:
@@ -59,14 +78,16 @@ def regex(value: str) -> str:
 
 
 def scorers_of(suite: Settings) -> list[ScorerName]:
-    """The scorers that a suite's settings name."""
+    """The scorers that a suite's settings name, but for a user's own."""
     named = [*getattr(suite, "scorers", ()), getattr(suite, "scorer", None), getattr(suite, "gold", None)]
     uses = [getattr(suite, field, None) for field in ("by", "proxy")]
-    named += [use.removeprefix(SCORER) for use in uses if use and is_scorer(use)]
+    named += [use.removeprefix(SCORER) for use in uses if use and use.startswith(SCORER)]
     return [name for name in get_args(ScorerName) if name in named]
 
 
-Scoring = Annotated[str, Port("reward"), AfterValidator(checked_scorer)]  # a reward stage, or scorer:NAME
+# A reward stage, scorer:NAME, or file:PATH.py:FUNCTION; and where no stage can be meant, NAME or file:PATH.py:FUNCTION.
+Scoring = Annotated[str, Port("reward"), AfterValidator(checked_use)]
+Scorer = Annotated[str, AfterValidator(checked_name)]
 
 
 class Suite(Settings):

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from align.specs.asking import Prompts, ScorerName, Scoring, Suite
+from align.specs.asking import Prompts, Scorer, Scoring, Suite
 from align.specs.base import Model, Port
 from align.specs.judges import Judge
 
@@ -34,10 +34,13 @@ class PreferenceSuite(Suite):
         None, description="the reference of the implicit reward, and the other side of win_rate"
     )
     by: Scoring | None = Field(
-        None, description="who decides between two models' answers: scorer:NAME, a reward stage, or judge"
+        None,
+        description="who decides between two models' answers: scorer:NAME, file:PATH.py:FUNCTION, a reward stage, or judge",
     )
     judge: Judge | None = None
-    gold: ScorerName | None = Field(None, description="a scorer that `by` is held against")
+    gold: Scorer | None = Field(
+        None, description="a scorer, by name or file:PATH.py:FUNCTION, that `by` is held against"
+    )
     max_new_tokens: int = Field(256, ge=1)
     temperature: float = Field(0.0, ge=0, description="0 is greedy")
 
@@ -94,8 +97,12 @@ class HealthSuite(Suite):
     kind: Literal["health"] = "health"
     data: Annotated[str, Port("rows", ("preference", "prompt"))]
     against: Model = Field(description="the model that training began with")
-    proxy: Scoring | None = Field(None, description="what was optimised: a reward stage, or scorer:NAME")
-    gold: ScorerName | None = Field(None, description="what was wanted: the scorer that training never saw")
+    proxy: Scoring | None = Field(
+        None, description="what was optimised: a reward stage, scorer:NAME or file:PATH.py:FUNCTION"
+    )
+    gold: Scorer | None = Field(
+        None, description="what was wanted: a scorer that training never saw, by name or file:PATH.py:FUNCTION"
+    )
     max_new_tokens: int = Field(256, ge=1)
     temperature: float = Field(1.0, ge=0, description="0 is greedy")
 
@@ -112,8 +119,10 @@ class FrontierSuite(Suite):
     kind: Literal["frontier"] = "frontier"
     data: Prompts
     against: Model = Field(description="the reference that the distance is taken from")
-    proxy: Scoring = Field(description="what was optimised: a reward stage, or scorer:NAME")
-    gold: ScorerName | None = Field(None, description="what was wanted: the scorer that training never saw")
+    proxy: Scoring = Field(description="what was optimised: a reward stage, scorer:NAME or file:PATH.py:FUNCTION")
+    gold: Scorer | None = Field(
+        None, description="what was wanted: a scorer that training never saw, by name or file:PATH.py:FUNCTION"
+    )
     best_of: list[int] = Field(
         default_factory=list, description="numbers of answers to choose from, e.g. [2, 4, 8, 16]"
     )

@@ -16,10 +16,11 @@ from align.specs.judges import RUNTIME as JUDGE_RUNTIME
 from align.specs.suites import SUITES, AnySuite, BenchmarkSuite
 from align.specs.task_files import content_of
 from align.specs.templates import ChatTemplate, by_content
+from align.specs.user_functions import by_function
 
 
 class EvaluateSettings(Spec):
-    runtime: ClassVar = frozenset({"batch_size"})
+    runtime: ClassVar = frozenset({"batch_size", "scorer_timeout"})
     writes: ClassVar = "report"
 
     suites: dict[str, AnySuite] = Field(min_length=1)
@@ -32,6 +33,8 @@ class EvaluateSettings(Spec):
         None, ge=1, description="rows a forward pass, and completions sampled at once; 64, on GPUs as many as are quick"
     )
 
+    scorer_timeout: float = Field(60.0, gt=0, description="seconds a user's file may take for 64 answers")
+
     @field_validator("suites", mode="before")
     @classmethod
     def _kind_from_name(cls, suites: Any) -> Any:
@@ -43,11 +46,11 @@ class EvaluateSettings(Spec):
         }
 
     def identity(self) -> dict[str, Any]:
-        """Files of tasks and templates count by what they say; how a judge is reached, and how long it may take, does not."""
+        """Files count by what they say; how a judge is reached, and how long it may take, does not."""
         tasks = {name: suite.tasks for name, suite in self.suites.items() if isinstance(suite, BenchmarkSuite)}
         read = {f"suites.{name}.tasks": [content_of(task) for task in named] for name, named in tasks.items()}
         outside = tuple(f".judge.{name}" for name in JUDGE_RUNTIME)
-        told = by_content(super().identity()) | read
+        told = by_function(by_content(super().identity())) | read
         return {path: value for path, value in told.items() if not path.endswith(outside)}
 
 

@@ -2,50 +2,14 @@
 
 from __future__ import annotations
 
-import ast
-from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from align.artifact.digests import of_file
-from align.errors import did_you_mean
-from align.specs.asking import SCORER, checked_scorer
+from align.specs.asking import SCORER, checked_use
 from align.specs.base import Model, Port, Settings, Spec
 from align.specs.training import LoRA, Scheduler
-
-FILE = "file:"
-
-
-def split_file(use: str) -> tuple[Path, str]:
-    """`file:rewards.py:score` -> (rewards.py, score)."""
-    path, _, function = use.removeprefix(FILE).rpartition(":")
-    return Path(path).expanduser(), function
-
-
-def _checked_use(use: str) -> str:
-    """Whether a programmatic reward is written as one; names of stages are the recipe's to check."""
-    if use.startswith(FILE):
-        path, function = split_file(use)
-        if not function.isidentifier() or path.suffix != ".py":
-            raise ValueError(f"{use} names no function; expected file:PATH.py:FUNCTION")
-        if not path.is_file():
-            raise ValueError(f"there is no file {path.absolute()}")
-        _check_function(path, function)
-    return checked_scorer(use)
-
-
-def _check_function(path: Path, function: str) -> None:
-    """Raise ValueError where the file is no Python, or cannot have the function; it is read, not run."""
-    try:
-        nodes = list(ast.walk(ast.parse(path.read_bytes())))
-    except (SyntaxError, ValueError) as error:
-        raise ValueError(f"{path}, line {getattr(error, 'lineno', None) or 1}: {error.args[0]}") from None
-    defined = [node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)]
-    named = {node.id for node in nodes if isinstance(node, ast.Name)}
-    named |= {alias.asname or alias.name for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names}
-    if not {function, "*"} & {*defined, *named}:
-        raise ValueError(f"{path} has no function {function}. {did_you_mean(function, defined)}")
+from align.specs.user_functions import FILE, by_function
 
 
 class RewardTerm(Settings):
@@ -57,7 +21,7 @@ class RewardTerm(Settings):
     @field_validator("use")
     @classmethod
     def _use(cls, value: str) -> str:
-        return _checked_use(value)
+        return checked_use(value)
 
     def narrow(self, field: str, port: Port) -> Port | None:
         return None if self.use.startswith((SCORER, FILE)) else port
@@ -144,7 +108,7 @@ class PpoSpec(Spec):
     def _programmatic(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith((SCORER, FILE)):
             raise ValueError("gold is scorer:NAME or file:PATH.py:FUNCTION; a model that judges belongs to evaluate")
-        return None if value is None else _checked_use(value)
+        return None if value is None else checked_use(value)
 
     @model_validator(mode="after")
     def _consistent(self) -> PpoSpec:
@@ -160,12 +124,7 @@ class PpoSpec(Spec):
 
     def identity(self) -> dict[str, Any]:
         """A user's file counts by what it says, not by where it lies."""
-        told = super().identity()
-        for key, value in told.items():
-            if isinstance(value, str) and value.startswith(FILE):
-                path, function = split_file(value)
-                told[key] = f"{FILE}{of_file(path)}:{function}"
-        return told
+        return by_function(super().identity())
 
 
 def _is_stage(use: str) -> bool:

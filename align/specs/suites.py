@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from align.specs.asking import METRICS_OF_SCORER, Generating, ScorerName, Structure, Suite, regex
+from align.specs.asking import Generating, Scorer, Structure, Suite, metrics_of, regex
 from align.specs.base import Model, Port
 from align.specs.contests import FrontierSuite, HealthSuite, KlSuite, PreferenceSuite
 from align.specs.task_files import is_file
@@ -21,10 +21,25 @@ class GenerationSuite(Generating):
     """Answers scored by name: each scorer's numbers are the metrics."""
 
     kind: Literal["generation"] = "generation"
-    scorers: list[ScorerName] = Field(["stops", "length"], min_length=1, description="what is scored in each answer")
+    scorers: list[Scorer] = Field(
+        ["stops", "length"],
+        min_length=1,
+        description="what is scored in each answer; file:PATH.py:FUNCTION is your own",
+    )
+
+    @field_validator("scorers")
+    @classmethod
+    def _apart(cls, scorers: list[str]) -> list[str]:
+        """Each metric of one scorer: of two of a name only one would be told."""
+        told: dict[str, str] = {}
+        for scorer in scorers:
+            for metric in metrics_of(scorer):
+                if told.setdefault(metric, scorer) != scorer:
+                    raise ValueError(f"{told[metric]} and {scorer} both tell {metric}; name the function otherwise")
+        return scorers
 
     def measures(self) -> tuple[str, ...]:
-        return tuple(metric for scorer in self.scorers for metric in METRICS_OF_SCORER[scorer])
+        return tuple(metric for scorer in self.scorers for metric in metrics_of(scorer))
 
 
 class LossSuite(Suite):
@@ -123,7 +138,7 @@ class TransferSuite(Generating):
     }  # fmt: skip
 
     kind: Literal["transfer"] = "transfer"
-    scorer: ScorerName = Field(description="what scores an answer")
+    scorer: Scorer = Field(description="what scores an answer: a name, or file:PATH.py:FUNCTION")
     in_domain: str = Field("in_domain", description="the slice that is like the training data, but was not trained")
     near: str | None = "near"
     far: str | None = "far"

@@ -7,7 +7,7 @@ import pytest
 from align import quickstart
 from align.errors import DataError
 from align.scoring.named import SCORERS, Answer, final_number
-from align.specs.suites import METRICS_OF_SCORER, ScorerName
+from align.specs.asking import METRICS_OF_SCORER, ScorerName
 from tests.subjects import user
 
 

@@ -11,7 +11,7 @@ from align.errors import TrainingError
 from align.rollout.engine import Completion
 from align.scoring.episode import Episode
 from align.scoring.named import Answer
-from align.scoring.user_file import UserFile
+from align.scoring.user_file import Role, UserFile, scores_of
 
 
 def episodes(*texts: str, reference: str | None = None) -> list[Episode]:
@@ -77,3 +77,35 @@ def test_a_function_that_hangs_is_killed_after_its_time(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_used_is_told_before_anything_is_scored(code: str, said: str, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=said):
         scorer(tmp_path, code)(episodes("x"))
+
+
+@pytest.mark.parametrize(
+    ("last", "said"),
+    [
+        (
+            "cat",
+            r"suite: scorer rewards\.py:score.*completion 70 \('cat'\): .*ZeroDivisionError.*Correct the file; go on\.",
+        ),
+        (
+            "fox",
+            r"suite: scorer rewards\.py:score.*the score of completion 70 \('fox'\) is nan.*Correct the file; go on\.",
+        ),
+        ("dog", r"took longer than 2 s.*raise scorer_timeout"),
+    ],
+)
+def test_a_completion_that_cannot_be_scored_is_counted_over_all_batches(last: str, said: str, tmp_path: Path) -> None:
+    """The 70th stands in the second batch of 64."""
+    (tmp_path / "rewards.py").write_text(
+        "import time\ndef score(prompt, completion):\n    time.sleep(60 if completion == 'dog' else 0)\n"
+        "    return float('nan') if completion == 'fox' else 1 / (completion != 'cat')\n"
+    )
+    role, done = Role("suite: scorer", "scorer_timeout", "go on."), []
+    with pytest.raises(TrainingError, match=f"(?s){said}"):
+        scores_of(
+            f"file:{tmp_path}/rewards.py:score",
+            episodes(*["mat"] * 69, last),
+            2.0,
+            role,
+            lambda *told: done.append(told),
+        )
+    assert done[0] == (64, 70)

@@ -11,7 +11,6 @@ import math
 from align.evals import asking
 from align.evals.contract import Ask
 from align.evals.measured import Measured, about
-from align.scoring.mixture import named_scorer
 from align.specs.asking import scale_of
 
 
@@ -21,7 +20,7 @@ def measure(ask: Ask) -> Measured:
     measured.answers = ask.answers(temperature=1.0)
     measured.add("proxy", ask.scale("proxy"), ask.scores("proxy", ask.subject, measured.answers))
     if ask.suite.gold:
-        measured.add("gold", scale_of(ask.suite.gold), named_scorer(ask.suite.gold)(measured.answers))
+        measured.add("gold", scale_of(ask.suite.gold), ask.scored(ask.suite.gold, measured.answers))
     said = [asking.tokens_of(episode) for episode in measured.answers]
     ours = asking.logprobs(ask.subject, said, ask.begin())
     theirs = asking.logprobs(reference, said, ask.begin())
@@ -38,7 +37,7 @@ def _best_of(ask: Ask, measured: Measured) -> None:
     drawn = [row for row in ask.rows for _ in range(count)]
     answers = ask.answers(temperature=1.0, rows=drawn)
     proxy = ask.scores("proxy", ask.subject, answers)
-    gold = named_scorer(ask.suite.gold)(answers) if ask.suite.gold else None
+    gold = ask.scored(ask.suite.gold, answers) if ask.suite.gold else None
     for n in ask.suite.best_of:
         best = [[max(group, key=proxy.__getitem__) for group in _groups(row, count, n)] for row in range(rows)]
         measured.add(f"best_of_{n}_proxy", ask.scale("proxy"), [_mean(proxy, chosen) for chosen in best])

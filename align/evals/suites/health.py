@@ -20,7 +20,6 @@ from align.evals.measured import Measured, about
 from align.evals.suites.preference import sides
 from align.evals.suites.transfer import rank_correlation
 from align.scoring.episode import Episode
-from align.scoring.mixture import named_scorer
 from align.specs.asking import scale_of
 
 REPEATED = 4  # tokens
@@ -47,8 +46,8 @@ def _scores(ask: Ask, measured: Measured, ours: list[Episode], theirs: list[Epis
     found: dict[str, tuple[list[float], list[float]]] = {}
     scales: dict[str, Scale] = {}
     if ask.suite.gold:
-        gold = named_scorer(ask.suite.gold)
-        found["gold"], scales["gold"] = (gold(ours), gold(theirs)), scale_of(ask.suite.gold)
+        golds = ask.scored(ask.suite.gold, ours), ask.scored(ask.suite.gold, theirs)
+        found["gold"], scales["gold"] = golds, scale_of(ask.suite.gold)
     if ask.suite.proxy:
         against = ask.others.model("against")
         mine = ask.scores("proxy", ask.subject, ours)

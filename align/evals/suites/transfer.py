@@ -13,9 +13,10 @@ from align.evals.contract import Ask
 from align.evals.measured import Measured, Progress, Row, about
 from align.evals.nearness import nearest_distances
 from align.scoring.episode import Episode
-from align.scoring.named import SCORERS, plain
-from align.specs.asking import scale_of
+from align.scoring.named import plain
+from align.specs.asking import metrics_of, scale_of
 from align.specs.suites import TransferSuite
+from align.specs.user_functions import FILE
 
 THIRDS = ("nearest", "middle", "farthest")
 
@@ -24,15 +25,15 @@ def measure(ask: Ask) -> Measured:
     measured = about(ask.rows)
     check_slices(ask.suite, ask.rows, ask.where)
     measured.answers = ask.answers()
-    scores = [SCORERS[ask.suite.scorer](episode.answer) for episode in measured.answers]
-    measured.add("score", scale_of(ask.suite.scorer), [next(iter(s.values())) for s in scores])
+    scores = ask.told_by(ask.suite.scorer, measured.answers)
+    measured.add("score", scale_of(ask.suite.scorer), next(iter(scores.values())))
     for name in ("near", "far"):
         if part := getattr(ask.suite, name):
             measured.whole[f"drop_{name}"] = difference(_part(measured, ask.suite.in_domain), _part(measured, part))
     if ask.suite.domains:
         measured.add("intrusion", "share", [_intrudes(e, ask.suite.domains) for e in measured.answers])
-    elif "intrusion" in scores[0]:
-        measured.add("intrusion", "share", [s["intrusion"] for s in scores])
+    elif "intrusion" in metrics_of(ask.suite.scorer) and not ask.suite.scorer.startswith(FILE):
+        measured.add("intrusion", "share", scores["intrusion"])
     if ask.suite.train:
         trained = _asked(ask.others.rows("train"))
         distances = nearest_distances(_asked(ask.rows), trained, ask.begin())
