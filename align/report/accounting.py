@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from align import words
+from align.artifact.manifest import Parent
 from align.report.collect import Seen
 
 PARTS = ("rows/read", "rows/kept", "rows/dropped")
@@ -57,12 +58,13 @@ def source(seen: Seen) -> str:
     """Where a step's rows or model came from, with the commit of a hub id."""
     manifest = seen.manifest
     found = [p for p in manifest.parents.values() if p.key is None] if manifest else []
-    told = [
-        f"{'quickstart:' if p.kind == 'quickstart' else ''}{p.source or '?'}"
-        f"{f' @ {p.revision[:12]}' if p.revision else ''}"
-        for p in found
-    ]
+    told = [f"{named(p)}{f' @ {p.revision[:12]}' if p.revision else ''}" for p in found]
     return ", ".join(told)
+
+
+def named(source: Parent) -> str:
+    """A source as a recipe names it."""
+    return f"{'quickstart:' if source.kind == 'quickstart' else ''}{source.source or '?'}"
 
 
 @dataclass(frozen=True)
@@ -84,4 +86,7 @@ def losses(seen: dict[str, Seen]) -> list[Loss]:
 
 
 def _spoken(name: str) -> str:
+    counted, _, part = name.partition("/")
+    if counted in ("slices", "axes") and "/" not in part:  # how many there are; of each, how many rows
+        return f"{counted} in {part}"
     return name.removeprefix("rows/").replace("eval_rows/", "held-out ").replace("_", " ").replace("/", " · ")

@@ -8,6 +8,7 @@ from align import lineage, words
 from align.artifact.manifest import Manifest
 from align.artifact.store import Store
 from align.plan import show
+from align.report.accounting import named
 from align.report.collect import Seen
 
 
@@ -61,7 +62,7 @@ def _parents(seen: Seen, manifest: Manifest) -> list[Parent]:
         if parent.key:
             identity = f"{parent.kind}-{parent.key[:12]}"
         else:
-            identity = f"{parent.source or '?'}{f' @ {parent.revision[:12]}' if parent.revision else ''}"
+            identity = f"{named(parent)}{f' @ {parent.revision[:12]}' if parent.revision else ''}"
         found.append(Parent(name, f"{identity}{f' · {parent.part}' if parent.part else ''}", step, parent.digest))
     return found
 

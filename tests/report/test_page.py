@@ -14,7 +14,7 @@ from align import words
 from align.artifact.store import Store
 from align.plan import Plan
 from align.recipe import load
-from align.report import lineage_facts, page
+from align.report import accounting, lineage_facts, page
 from align.report.collect import collect
 from align.report.lineage_facts import Parent
 
@@ -58,6 +58,7 @@ def test_every_table_scrolls_by_itself_and_an_input_is_named_once(text: str, fin
     facts = lineage_facts.about(collect(plan, store)["dpo"], store)
     read_twice = replace(facts, parents=[Parent(name, "", step, "") for name, step in pairs.items()])
     assert read_twice.came_from == ["pairs", "sft"]
+    assert lineage_facts.about(collect(plan, store)["chat"], store).came_from == ["quickstart:chat"]
 
 
 def test_nothing_is_loaded_from_anywhere(text: str) -> None:
@@ -100,3 +101,12 @@ def test_a_recipe_without_any_evaluation_still_makes_a_page(finished: tuple[Plan
     seen = {n: s for n, s in collect(plan, store).items() if s.step.kind not in ("measure", "compare")}
     told = page.write(Plan(plan.recipe, {n: plan.steps[n] for n in seen}), seen, store, COMMANDS)
     assert 'id="results"' not in told and 'id="pipeline"' in told
+
+
+def test_how_many_slices_there_are_is_told_apart_from_the_rows_of_each(finished: tuple[Plan, Store]) -> None:
+    plan, store = finished
+    seen = collect(plan, store)["chat"]
+    assert seen.manifest and seen.sealed
+    counted = replace(seen.manifest, metrics={"slices/train": 2.0, "slices/train/near": 7.0})
+    (entry,) = accounting.entries({"chat": replace(seen, sealed=replace(seen.sealed, manifest=counted))})
+    assert entry.more == [("slices in train", "2"), ("slices · train · near", "7")]
