@@ -729,6 +729,28 @@ MUTANTS = [
         ),
     ),
     *_of(
+        "estimates.py",
+        "test_bounded_estimates.py",
+        (
+            "a share guessed from values",
+            'if scale == "share" and set(values) <= {0.0, 1.0}:',
+            "if set(values) <= {0.0, 1.0}:",
+            "test_a_real_quantity_that_is_always_0_is_told_as_0_and_a_share_is_not",
+        ),
+        (
+            "bounds of a share beyond it",
+            'if self.method == "logit" and 0 < self.value < 1:',
+            "if False:",
+            "test_a_share_s_bounds_are_those_of_its_logit",
+        ),
+        (
+            "agreement as certainty",
+            'if found is None or found > NOTHING or scale == "real":',
+            "if True:",
+            "test_ties_alone_are_no_proof_of_a_tie",
+        ),
+    ),
+    *_of(
         "gates/judge.py",
         "gates/test_judge.py",
         (
