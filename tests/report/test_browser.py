@@ -62,6 +62,18 @@ def test_it_opens_without_a_complaint_and_fits_a_laptop(opened: Page) -> None:
     assert opened.run("return document.querySelectorAll('svg.graph .box').length") == 10
 
 
+def test_on_a_phone_only_tables_scroll_sideways(opened: Page) -> None:
+    """The hidden head of a table's last column, far to the right, makes the page no wider either."""
+    heads = "<th>a long head, and more of it, and still more</th><th><span class=hidden>the last one</span></th>"
+    opened.run("document.querySelector('.scroll thead tr').insertAdjacentHTML('beforeend', arguments[0])", heads)
+    opened.devtools("Emulation.setDeviceMetricsOverride", width=400, height=800, deviceScaleFactor=1, mobile=False)
+    try:
+        assert opened.run("return document.querySelector('.scroll').scrollWidth") > 500
+        assert opened.run("return document.documentElement.scrollWidth") == 400
+    finally:
+        opened.devtools("Emulation.clearDeviceMetricsOverride")
+
+
 def test_every_answer_is_shown_as_text_whatever_is_in_it(opened: Page) -> None:
     opened.run("document.getElementById('list').focus()")
     found = [said(opened)]
