@@ -55,16 +55,17 @@ class Figures:
     @classmethod
     def stored(cls, path: Path) -> Figures:
         """Of a baseline file. Raises UserError when it is none."""
+        remedy = f"save one: align gate RECIPE --save-baseline {path}"
         try:
             told = json.loads(path.read_bytes())
-            if told["schema"] != SCHEMA:
-                raise ValueError(f"its schema is {told['schema']}")
+            schema = told.get("schema") if isinstance(told, dict) else None
+            if schema != SCHEMA:
+                raise ValueError(f"its schema is {schema!r}, not {SCHEMA!r}")
             return cls(told["metrics"], told["reports"])
         except FileNotFoundError:
-            remedy = f"save one: align gate RECIPE --save-baseline {path}"
             raise UserError(str(path), "there is no such baseline", "", remedy) from None
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UserError(str(path), f"this is no baseline file ({error})", "", "save it again") from None
+            raise UserError(str(path), f"this is no baseline file: {error}", "", remedy) from None
 
     def has(self, steps: tuple[str, ...]) -> bool:
         return all(step in self._metrics for step in steps)
