@@ -140,11 +140,16 @@ def detect(
             raise DataError(where, f"there is no column {theirs} (for {ours})", f"Columns: {', '.join(there)}", hint)
     renamed = [_renamed(row, columns) for row in rows]
     forms = [form for form in FORMS[row_type] if name in (None, form.name)]
-    fitting = {index: count for index, form in enumerate(forms) if (count := sum(_fits(form, row) for row in renamed))}
-    if fitting:
-        most = (index for index, count in fitting.items() if 2 * count > len(renamed))
-        return Format(forms[next(most, next(iter(fitting)))], row_type, columns)
+    counts = [sum(_fits(form, row) for row in renamed) for form in forms]
+    if any(counts):
+        first = next(at for at, count in enumerate(counts) if count)
+        return Format(forms[first_of_most(counts, len(renamed), first)], row_type, columns)
     raise _unknown(renamed, there, row_type, forms, where, name)
+
+
+def first_of_most(counts: Sequence[int], rows: int, otherwise: int) -> int:
+    """Which is the first that more than half of the rows fit, `counts` being how many fit each."""
+    return next((at for at, count in enumerate(counts) if 2 * count > rows), otherwise)
 
 
 def _unknown(

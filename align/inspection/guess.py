@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from align.data.formats import Format, detect
+from align.data.formats import Format, detect, first_of_most
 from align.data.forms import Raw
 from align.data.known_formats import FORMS
 from align.errors import DataError
@@ -42,12 +42,10 @@ def recognise(
     if row_type and name:
         return Guess(detect(rows, row_type, columns, where, name), {})
     fitting = [found for wanted in types if (found := _fitting(rows, wanted, columns))]
-    if (
-        fitting
-    ):  # nearly any row fits a prompt: where some are broken or formats are mixed, what more than half have comes first
+    if fitting:
+        # Nearly any row fits a prompt: where some are broken or formats are mixed, what more than half have comes first.
         counts = [sum(map(found.fits, rows)) for found in fitting]
-        most = next((at for at, count in enumerate(counts) if 2 * count > len(rows)), counts.index(max(counts)))
-        return Guess(fitting[most], {})
+        return Guess(fitting[first_of_most(counts, len(rows), counts.index(max(counts)))], {})
     if not columns:
         for wanted in types:
             if (likely := likely_columns(rows, wanted)) and (found := _fitting(rows, wanted, likely)):

@@ -52,12 +52,13 @@ def roles(context: Context) -> tuple[set[Part], set[Part]]:
     """What some stage trains on, and what is only asked: eval_data or a suite's."""
     trained: set[Part] = set()
     asked: set[Part] = set()
-    for job in context.jobs.values():
+    for step, job in context.jobs.items():
         if STEPS[job.kind].writes == "rows":
             continue  # entries made of entries, or held against them: what reads the result says what they are for
         for field, edge in job.edges.items():
-            asks = job.kind == "measure" or field == "eval_data"
-            (asked if asks else trained).update(context.sources_of(edge.get("name", ""), edge.get("part") or TRAIN))
+            (asked if context.asks(step, field) else trained).update(
+                context.sources_of(edge.get("name", ""), edge.get("part") or TRAIN)
+            )
     return trained, asked
 
 

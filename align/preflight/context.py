@@ -93,6 +93,10 @@ class Context:
         found = [self.sources_of(edge["name"], edge["part"] or TRAIN) for edge in made_of]
         return set().union(*found) if made_of else {(name, part)}
 
+    def asks(self, step: str, field: str) -> bool:
+        """Whether a stage reads this input without learning from it."""
+        return self.jobs[step].kind == "measure" or field == "eval_data"
+
     def only_asked(self, name: str) -> bool:
         """Whether an entry is read, and by nothing that trains on it: by suites, as eval_data, to hold others against."""
         readers = [(s, f) for s, job in self.jobs.items() for f, edge in job.edges.items() if edge.get("name") == name]
@@ -100,7 +104,7 @@ class Context:
 
     def _is_trained_by(self, step: str, field: str) -> bool:
         if STEPS[self.jobs[step].kind].writes != "rows":
-            return self.jobs[step].kind != "measure" and field != "eval_data"
+            return not self.asks(step, field)
         return field.partition(".")[0] in ("mix", "select") and not self.only_asked(step)
 
     def entry_of(self, step: str, name: str) -> tuple[Entry, str] | None:

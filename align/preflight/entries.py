@@ -125,9 +125,8 @@ def _mixed(context: Context, name: str, spec: MixSpec) -> Entry:
     wanted = rows_of_each(spec if sure else spec.model_copy(update={"repeat": True}), there, spec.mix)
     repetitions, total = Repetitions(), sum(wanted)
     for (entry, _), have, want in zip(read, there, wanted, strict=True):
-        repetitions.rows += round(entry.repetitions.rows * want / max(have, sum(entry.total.values()))) + max(
-            0, want - have
-        )
+        own = entry.repetitions.rows * want / max(have, sum(entry.total.values()))
+        repetitions.rows += round(own) + max(0, want - have)
     taken = [round(want * min(1, SAMPLE / total)) for want in wanted]
     rows = [row for sample, take in zip(samples, taken, strict=True) for row in islice(cycle(sample), take)]
     told = ", ".join(f"{each} {want:,}" for each, want in zip(spec.mix, wanted, strict=True))

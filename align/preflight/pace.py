@@ -19,10 +19,8 @@ from align.stages.measure import asked
 
 STEPS = 3  # of a training stage's trial; the first of them warms up
 UPDATES = 2  # of PPO's; the first one warms up
-STEP_ROWS = {
-    "cpu": 8,
-    "cuda": 64,
-}  # whose arithmetic takes as long as reading the weights, which each step of sampling does once
+# Rows whose arithmetic takes as long as reading the weights, which each step of sampling does once.
+STEP_ROWS = {"cpu": 8, "cuda": 64}
 
 
 def of_a_step(marks: Mapping[int, float], seconds: float) -> float:

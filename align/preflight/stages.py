@@ -274,9 +274,8 @@ def _cost(context: Context, step: str, done: trial.Trial, steps: float) -> None:
     costs = context.costs.setdefault(step, {})
     count = spec.episodes if context.jobs[step].kind == "ppo" else steps
     once = done.once_seconds
-    if (
-        done.step_seconds
-    ):  # the first of its kind loads and warms up what the others here find ready, as no run of theirs will
+    if done.step_seconds:
+        # The first of its kind loads and warms up what the others find ready here, as no run of theirs will.
         alike = (other for name, other in context.costs.items() if context.jobs[name].kind == context.jobs[step].kind)
         once = costs["once"] = max(once, *(other.get("once", 0.0) for other in alike), 0.0)
     kept = 2 * done.checkpoint_bytes if done.checkpoint_bytes else 3 * done.model_bytes

@@ -14,7 +14,8 @@ from align import plan as plans
 from align.artifact.store import Store
 from align.findings import Finding
 from align.job import job_of
-from align.preflight import service
+from align.preflight import entries, service
+from align.preflight.context import Context, Tell
 from align.recipe import load
 from tests.tiny import write_base
 
@@ -35,6 +36,17 @@ def break_weights(folder: Path) -> None:
     weights = load_file(folder / "model.safetensors")
     weights["model.norm.weight"][0] = float("nan")
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
+
+
+def context_of(text: str, folder: Path, tell: Tell = lambda event: None) -> Context:
+    """A recipe's text, its entries read as check reads them, and nothing tried yet."""
+    Path("recipe.yaml").write_text(text)
+    store = Store(folder / "store")
+    plan = plans.make(load("recipe.yaml"), store)
+    jobs = {name: job_of(plan, step, str(store.root)) for name, step in plan.steps.items()}
+    context = Context("tiny", jobs, store, folder / "scratch", tell)
+    entries.examine(context)
+    return context
 
 
 Checked = tuple[list[Finding], dict[str, Any]]

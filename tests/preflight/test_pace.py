@@ -5,17 +5,13 @@ from typing import Any, cast
 
 import pytest
 
-from align import plan as plans
 from align.artifact.inputs import Inputs
-from align.artifact.store import Store
-from align.job import job_of, spec_of
+from align.job import spec_of
 from align.models.tokenizer import load_tokenizer
-from align.preflight import entries, pace
-from align.preflight.context import Context
+from align.preflight import pace
 from align.preflight.trial import small
-from align.recipe import load
 from align.specs import PpoSpec
-from tests.preflight.conftest import write
+from tests.preflight.conftest import context_of, write
 from tests.tiny import pairs
 
 SIDES = ("chosen", "rejected")
@@ -42,12 +38,8 @@ def test_an_evaluation_takes_as_much_longer_as_each_of_its_passes_has_more_to_do
     preference: 20 of them, two answers read each."""
     monkeypatch.chdir(tmp_path)
     write(Path("pairs.jsonl"), pairs(80, 1))
-    Path("recipe.yaml").write_text(EVALUATED.format(base=base))
-    store = Store(tmp_path / "store")
-    plan = plans.make(load("recipe.yaml"), store)
-    jobs = {name: job_of(plan, planned, str(store.root)) for name, planned in plan.steps.items()}
-    context = Context("tiny", jobs, store, tmp_path / "scratch", lambda event: None)
-    entries.examine(context)
+    context = context_of(EVALUATED.format(base=base), tmp_path)
+    jobs = context.jobs
     step = next(name for name, job in jobs.items() if job.kind == "measure")
     tried = small(spec_of(jobs[step]), 10**9, 10**5)  # as large as makes a CPU try the fewest rows
     inputs = Inputs({name: context.input(step, name) for name in jobs[step].edges}, tmp_path)

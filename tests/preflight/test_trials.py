@@ -8,17 +8,12 @@ from typing import Any
 
 import pytest
 
-from align import plan as plans
-from align.artifact.store import Store
 from align.data.render import render_preference
 from align.data.store_rows import read_rows
-from align.job import job_of
 from align.models.tokenizer import load_tokenizer
-from align.preflight import entries, trial
-from align.preflight.context import Context
-from align.recipe import load
+from align.preflight import trial
 from tests.data.test_token_rows import made_elsewhere
-from tests.preflight.conftest import break_weights, said, write
+from tests.preflight.conftest import break_weights, context_of, said, write
 from tests.tiny import chats, pairs, write_base, write_rows
 
 RECIPE = """\
@@ -53,13 +48,7 @@ def tried(
     text: str, step: str, tmp_path: Path, tell: Callable[[dict[str, Any]], None] = lambda event: None
 ) -> trial.Trial:
     """One step's trial by itself, on rows as check reads them."""
-    Path("recipe.yaml").write_text(text)
-    store = Store(tmp_path / "store")
-    plan = plans.make(load("recipe.yaml"), store)
-    jobs = {name: job_of(plan, planned, str(store.root)) for name, planned in plan.steps.items()}
-    context = Context("tiny", jobs, store, tmp_path / "scratch", tell)
-    entries.examine(context)
-    return trial.run(context, step)
+    return trial.run(context_of(text, tmp_path, tell), step)
 
 
 def test_reward_and_ppo_are_tried_and_told_with_time_and_memory(check: Any, base: Path) -> None:

@@ -20,13 +20,7 @@ from align.quantiles import normal_quantile
 
 EXTRA = "align[benchmarks]"
 BOOTSTRAPS = 1000  # for standard errors of what is no mean
-SHARES = (
-    "acc",
-    "acc_norm",
-    "acc_bytes",
-    "acc_mutual_info",
-    "exact_match",
-)  # what lm-eval takes the mean of yes and no in
+SHARES = ("acc", "acc_norm", "acc_bytes", "acc_mutual_info", "exact_match")  # means of yes and no
 Scores = dict[str, list[tuple[str, float]]]  # metric -> (document, score)
 
 
